@@ -5,7 +5,7 @@ use cutover_core::{
     ExperimentName,
     measurement::{
         batch::Batch,
-        experiments::{ExperimentPart, Exposure, UserOutcome},
+        experiments::{ExperimentPart, Exposure, GuardrailEvent, UserOutcome},
     },
 };
 use cutover_lambda::clock;
@@ -93,5 +93,16 @@ impl Counted {
         let user = |hash: u64| CountedUser { hash, variant: 1, events: vec![ERROR] };
         let users: Vec<CountedUser> = (1..=HARMED).map(user).collect();
         self.batch(isolate, sequence, &users)
+    }
+
+    /// Returns a batch that has errors of users of treatment as events of a guardrail alone: an isolate leaves the
+    /// users out of all else.
+    pub fn guarded(&self, isolate: String, sequence: u64) -> Batch {
+        let event = |user: u64| GuardrailEvent { user, variant: 1, metrics: 1 << ERROR, after_s: 0 };
+        let part = ExperimentPart {
+            guardrails: (1..=HARMED).map(event).collect(),
+            ..ExperimentPart::empty(self.name.clone(), self.phase, clock::now().millis() / 1_000)
+        };
+        Batch { experiments: vec![part], ..Batch::empty(isolate, sequence) }
     }
 }

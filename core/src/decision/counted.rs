@@ -10,7 +10,7 @@ use crate::{
     rules::{
         experiment::{
             document::{Experiment, Variant},
-            metric::{Metric, MetricKind, ResponseTrigger, Role, Trigger},
+            metric::{Direction, Metric, MetricKind, ResponseTrigger, Role, Trigger},
         },
         route::Route,
     },
@@ -109,7 +109,10 @@ impl CountedExperiment {
             CountedMetric { metric, route }
         };
         let metrics: Vec<CountedMetric> = experiment.all_metrics().into_iter().map(counted).collect();
-        let is_guardrail = |(_, counted): &(u8, &CountedMetric)| counted.metric.role == Role::Guardrail;
+        let is_guardrail = |(_, counted): &(u8, &CountedMetric)| {
+            let Metric { role, direction, .. } = &counted.metric;
+            (*role, *direction) == (Role::Guardrail, Direction::Decrease)
+        };
         let guardrails = (0..=u8::MAX).zip(&metrics).filter(is_guardrail);
         Some(Self {
             name: name.clone(),
@@ -133,7 +136,7 @@ impl CountedExperiment {
         self.metrics.get(usize::from(position)).map(|counted| counted.metric.kind)
     }
 
-    /// Returns the metrics that are guardrails.
+    /// Returns the guardrails whose events are harm: those that are judged by hours too.
     pub fn guardrails(&self) -> MetricSet {
         self.guardrails
     }
@@ -217,10 +220,12 @@ experiments:
     name: T
     variants: { a: A, b: B }
     metrics:
-      - { name: ordered, on: { response: { route: orders, methods: [POST], status: { from: 200, to: 201 } } } }
+      - name: ordered
+        role: guardrail
+        on: { response: { route: orders, methods: [POST], status: { from: 200, to: 201 } } }
       - { name: answered, on: { response: { route: orders } } }
       - { name: clicks, kind: value, cap: 1000, on: { event: click } }
-      - { name: errors, on: error, role: guardrail }
+      - { name: errors, on: error, role: guardrail, direction: decrease }
       - { name: slow, on: { slow: { over_ms: 800 } } }
 "#;
 
@@ -273,7 +278,7 @@ experiments:
             (Some(MetricKind::Conversion), Some(MetricKind::Value))
         );
         assert_eq!(counted.kind(5), None);
-        assert_eq!(counted.guardrails(), set(&[3]));
+        assert_eq!(counted.guardrails(), set(&[3]), "there should be many orders");
         assert_eq!((counted.guardrails().and(set(&[3, 4])), set(&[3, 4]).bits()), (set(&[3]), 0b11000));
     }
 

@@ -1,6 +1,9 @@
 //! Circumstances of a judgement: what it depends on beside the figures and the time. They are in its record.
 
-use crate::{experiment::test::PrimaryFinding, vocabulary::timestamp::Timestamp};
+use crate::{
+    experiment::test::{FiredGuardrail, PrimaryFinding},
+    vocabulary::timestamp::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -54,6 +57,9 @@ impl fmt::Display for ReportGap {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reached {
+    /// The first guardrail that fired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harm: Option<FiredGuardrail>,
     /// Positions of the variants whose number of users did not fit that of control. Results stay hidden.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub misfits: Vec<u8>,
@@ -94,7 +100,8 @@ impl Reached {
 
     /// Returns true if everything that `earlier` has is here too.
     pub(crate) fn has_all_of(&self, earlier: &Self) -> bool {
-        earlier.misfits.iter().all(|variant| self.misfits.contains(variant))
+        (earlier.harm.is_none() || self.harm == earlier.harm)
+            && earlier.misfits.iter().all(|variant| self.misfits.contains(variant))
             && earlier.findings.iter().all(|finding| self.findings.contains(finding))
             && (self.is_alike || !earlier.is_alike)
     }

@@ -4,7 +4,7 @@ use crate::experiment::{
     circumstances::Reached,
     design::Design,
     effect::Effect,
-    test::{PrimaryFinding, TestKind, TestResult},
+    test::{FiredGuardrail, PrimaryFinding, TestKind, TestResult},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,10 +76,13 @@ impl Conclusion {
     /// Notes the conclusion if it holds whatever comes later.
     pub(crate) fn note_in(&self, reached: &mut Reached) {
         match self {
+            Self::Off { variant, metric } => {
+                reached.harm.get_or_insert(FiredGuardrail { variant: *variant, metric: *metric });
+            }
             Self::Hidden { variant } => reached.note_misfits([*variant]),
             Self::Ready { findings } => reached.findings = reached.findings_with(findings.iter().copied()),
             Self::NoPracticalDifference => reached.is_alike = true,
-            Self::Off { .. } | Self::Inconclusive | Self::Continue { .. } => {}
+            Self::Inconclusive | Self::Continue { .. } => {}
         }
     }
 
@@ -91,8 +94,9 @@ impl Conclusion {
         before != Some(self) && !is_fewer
     }
 
-    /// Returns the conclusion `age_s` seconds after the phase began. Guardrails come first: to switch off is safe even if the
-    /// split is not as configured. What was reached before holds.
+    /// Returns the conclusion `age_s` seconds after the phase began: the first one that holds. Guardrails come first:
+    /// to switch off is safe even if the split is not as configured. What was reached before holds, so a later
+    /// conclusion can only be one that comes before it here.
     pub(crate) fn of(
         design: &Design,
         tests: &[TestResult],
@@ -100,6 +104,9 @@ impl Conclusion {
         age_s: i64,
         reached: &Reached,
     ) -> Self {
+        if let Some(FiredGuardrail { variant, metric }) = reached.harm {
+            return Self::Off { variant, metric };
+        }
         let firing = |kind: TestKind| tests.iter().filter(move |test| test.kind == kind && test.fires);
         let worst = firing(TestKind::Guardrail).max_by(|a, b| a.evidence.total_cmp(&b.evidence));
         if let Some(TestResult { variant, metric: Some(metric), .. }) = worst {

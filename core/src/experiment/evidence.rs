@@ -127,6 +127,15 @@ impl Evidence {
         has_users
     }
 
+    /// Forgets everybody who is remembered, so that nothing more can be counted. Figures keep those who were added, and
+    /// the bound of the hashes stays. Returns false if nobody is remembered.
+    pub(crate) fn forget_users(&mut self) -> bool {
+        let has_users = !self.users.is_empty() || !self.guarded.is_blank();
+        self.users.retain(|_| false);
+        self.guarded = GuardrailUsers::default();
+        has_users
+    }
+
     /// Counts entries that belong to no phase that is known, or to another one.
     pub fn note_unknown(&mut self, entries: u64) {
         self.figures.unknown = self.figures.unknown.saturating_add(entries);

@@ -171,8 +171,8 @@ pub struct Figures {
     pub without_room: u64,
     /// Entries of variants and metrics that the design does not have, and of other phases than the one that is counted.
     pub unknown: u64,
-    /// Users with events of guardrails by period; `None` for a phase that an earlier version began, whose guardrails
-    /// are judged by the whole phase alone.
+    /// Users with events of guardrails that are harm, by period; `None` for a phase that an earlier version began,
+    /// whose guardrails are judged by the whole phase alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrails: Option<GuardrailFigures>,
 }

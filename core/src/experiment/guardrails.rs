@@ -3,11 +3,16 @@
 //!
 //! Isolates report them with the variant of their user, so nothing of the user has to be remembered from before. In a
 //! period a user counts once for each metric, when the event is first learned. Which users are counted depends on their
-//! hashes and their number, and never on their variants: if the variants make no difference, each is in a variant with
-//! the probability of its share. Sums are never taken back, so each period is a test as that of a canary's period is.
+//! hashes and their number, and never on their variants: if no variant changes who has an event, nor when, each is in a
+//! variant with the probability of its share. Sums are never taken back, so each period is a test as that of a canary's
+//! period is.
+//!
+//! Only events that are harm are judged so. Of those that should be many, a variant that is faster has fewer in a later
+//! period: a user who has bought does not buy again.
 
 use crate::{
     experiment::{arrivals::Arrivals, design::Design},
+    rules::experiment::metric::{Direction, Metric},
     statistics::UserMap,
 };
 use serde::{Deserialize, Serialize};
@@ -24,8 +29,24 @@ pub(crate) const LIVE_PERIODS: u8 = 2;
 pub struct GuardrailFigures {
     /// Start of the phase, from which periods count, in seconds since 1970.
     pub since: i64,
+    /// True if periods are judged for metrics of harm alone. False in phases that an earlier version began, and in
+    /// their records: those have periods for every guardrail.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub harm_only: bool,
+    /// Number of the first period that was never forgotten. Those before it were tested with all their level, and do
+    /// not begin again when the time of the newest arrival goes back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: u32,
     /// Periods that have not ended, or ended less than an hour ago.
     pub periods: Vec<PeriodFigures>,
+}
+
+fn is_false(held: &bool) -> bool {
+    !held
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Users with events of guardrails in one period.
@@ -59,7 +80,18 @@ impl PeriodFigures {
 impl GuardrailFigures {
     /// Creates the figures of a phase that begins at `since`, in seconds since 1970.
     pub(crate) fn since(since: i64) -> Self {
-        Self { since, periods: Vec::new() }
+        Self { since, harm_only: true, first: 0, periods: Vec::new() }
+    }
+
+    /// Returns true if a guardrail is judged by periods too.
+    pub(crate) fn judges(&self, metric: &Metric) -> bool {
+        !self.harm_only || metric.direction == Direction::Decrease
+    }
+
+    /// Returns the metrics that are judged by periods, as bits by their positions.
+    fn judged(&self, design: &Design) -> u16 {
+        let judged = (0_u32..).zip(&design.metrics).filter(|(_, metric)| self.judges(metric));
+        judged.fold(0, |bits, (position, _)| bits | 1_u16.checked_shl(position).unwrap_or_default())
     }
 
     /// Returns the number of the period at a time, if it is held at `now`.
@@ -69,14 +101,20 @@ impl GuardrailFigures {
     }
 
     fn is_live(&self, number: u32, now: i64) -> bool {
+        if number < self.first {
+            return false;
+        }
         let end_of_next = i64::from(number).saturating_add(i64::from(LIVE_PERIODS)).saturating_mul(PERIOD_S);
         end_of_next > now.saturating_sub(self.since)
     }
 
     /// Forgets the periods that ended an hour ago.
     fn forget(&mut self, now: i64) {
-        let periods = std::mem::take(&mut self.periods);
-        self.periods = periods.into_iter().filter(|period| self.is_live(period.number, now)).collect();
+        let (live, over): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.periods).into_iter().partition(|held| self.is_live(held.number, now));
+        self.periods = live;
+        let after = over.last().map_or(0, |newest| newest.number.saturating_add(1));
+        self.first = self.first.max(after);
     }
 
     fn count(&mut self, number: u32, design: &Design, (variant, metrics): (u8, u16)) {
@@ -129,7 +167,7 @@ impl GuardrailUsers {
         (arrivals, now): (&Arrivals, i64),
         capacity: usize,
     ) -> u64 {
-        let mut unknown = 0;
+        let (mut unknown, judged) = (0, figures.judged(design));
         // In one order, because the first variant of a user in a period counts.
         let mut learned: BTreeMap<(u32, u64, u8), u16> = BTreeMap::new();
         for part in arrivals.parts() {
@@ -140,8 +178,9 @@ impl GuardrailUsers {
                 }
                 // Nothing happens after its report arrived.
                 let at = part.since.saturating_add(i64::from(event.after_s)).min(now);
-                if let Some(number) = figures.period_at(at, now) {
-                    *learned.entry((number, event.user, event.variant)).or_default() |= event.metrics;
+                let metrics = event.metrics & judged;
+                if let Some(number) = figures.period_at(at, now).filter(|_| metrics != 0) {
+                    *learned.entry((number, event.user, event.variant)).or_default() |= metrics;
                 }
             }
         }

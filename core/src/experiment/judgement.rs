@@ -115,14 +115,14 @@ impl Judge<'_> {
         self.design.treatments().map(test).collect()
     }
 
-    /// Tests if users of a variant have a harmful outcome more often, as canaries do: sensitive to strong faults. Half
-    /// of the level is for the whole phase, and half for its periods. Of these tests, the one that fires or is nearest
-    /// to it stands for all.
+    /// Tests if users of a variant have a harmful outcome more often, or a good one less often, as canaries do:
+    /// sensitive to strong faults. If a guardrail is judged by periods too, half of its level is for the whole phase,
+    /// and half for the periods. Of these tests, the one that fires or is nearest to it stands for all.
     fn guardrails(&self) -> Vec<TestResult> {
         let level = self.level_of_each(Role::Guardrail, self.design.rules.alpha_guardrail);
-        let recent = self.figures.guardrails.as_ref();
-        let of_half = if recent.is_some() { level / 2.0 } else { level };
         let test = |compared: Compared<'_>| {
+            let recent = self.figures.guardrails.as_ref().filter(|recent| recent.judges(compared.metric));
+            let of_half = if recent.is_some() { level / 2.0 } else { level };
             let of_phase = guardrail(compared, &self.with_event(compared), firing(of_half));
             let periods = recent.into_iter().flat_map(|recent| &recent.periods);
             let of_period = |period: &PeriodFigures| {

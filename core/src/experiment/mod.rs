@@ -31,7 +31,7 @@ pub use self::{
     phase::{LATE_MS, Phase},
     plan::{EvidenceSize, MAX_CAPACITY, Plan},
     record::{Disagreement, PhaseIdentity, Record, replay},
-    test::{PrimaryFinding, TestKind, TestResult},
+    test::{FiredGuardrail, PrimaryFinding, TestKind, TestResult},
     user::MAX_EVENT_IDS,
 };
 pub use crate::rules::experiment::{analysis::StoppingRules, metric::MAX_METRICS};

@@ -127,6 +127,17 @@ impl Phase {
         true
     }
 
+    /// Notes that the newest conclusion was reached: versions that did not keep such conclusions have written the phase
+    /// without it.
+    pub fn hold_conclusion(&mut self) {
+        if let Some(concluded) = &self.concluded {
+            concluded.note_in(&mut self.circumstances.reached);
+        }
+        if let Some(previous) = &mut self.previous {
+            previous.hold_conclusion();
+        }
+    }
+
     /// Ends the phase, which was over at `end`, and returns its last record; `None` if it has one. If further reports arrive
     /// within [`LATE_MS`], it gets another one.
     pub fn end(&mut self, end: Timestamp, now: Timestamp, code: &str) -> Option<Record> {
@@ -154,6 +165,12 @@ impl Phase {
         let record = self.judged(now, code);
         self.concluded = Some(record.judgement.conclusion.clone());
         record
+    }
+
+    /// Forgets all users of a phase that is over and no longer waits for reports while everything was read through this
+    /// time; the figures keep them. Returns false if there are none, or the phase still needs them.
+    pub fn forget_users(&mut self, through: Timestamp) -> bool {
+        self.ended.is_some() && !self.is_waiting(through) && self.evidence.forget_users()
     }
 
     /// Leaves half of the remembered users out from now on, so that the document gets smaller; the figures keep them. Returns

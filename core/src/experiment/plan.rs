@@ -12,7 +12,8 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Most users whom evidence should be asked to remember: it is written in one transaction.
+/// Most users whom evidence should be asked to remember, also if all have events of three metrics: it is written in one
+/// transaction. The functions accept more.
 pub const MAX_CAPACITY: u32 = 100_000;
 
 /// Bytes of a user in stored evidence, compressed, and of a metric of which the user had an event. A test in `lambda` compares

@@ -117,8 +117,11 @@ impl Record {
         let percent = libm::round(self.design.share(variant) * 1_000.0) / 10.0;
         let TestResult { users, all, .. } = test;
         let within = if test.period.is_some() { " within an hour" } else { "" };
+        // A record that comes after the one of the harm has other figures.
+        let fired = if test.fires { "fired: of" } else { "fired before; by now, of" };
         Some(format!(
-            "the guardrail {name} fired: of {all} users with an event{within}, {users} are in {key}, which has {percent} percent of the users"
+            "the guardrail {name} {fired} {all} users with an event{within}, {users} are in {key}, which has {percent} \
+             percent of the users"
         ))
     }
 }

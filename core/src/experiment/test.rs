@@ -65,6 +65,15 @@ impl TestResult {
     }
 }
 
+/// A guardrail that has fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiredGuardrail {
+    /// Position of the variant that does harm.
+    pub variant: u8,
+    /// Position of the metric.
+    pub metric: u8,
+}
+
 /// A difference of a primary metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrimaryFinding {

@@ -4,7 +4,7 @@ use super::{batch, exposure, identified, outcome, part};
 use cutover_core::{
     measurement::{
         batch::Batch,
-        experiments::{ExperimentKey, ExperimentPart, MAX_ENTRIES, UserOutcome, limit},
+        experiments::{ExperimentKey, ExperimentPart, GuardrailEvent, MAX_ENTRIES, UserOutcome, limit},
         user_hash::UserKey,
     },
     statistics::split_mix::mix,
@@ -86,6 +86,20 @@ fn a_part_never_leaves_fewer_out_than_before() {
     assert_eq!((part.theta, part.exposures.len(), part.outcomes.len()), (20, 1, 0));
     part.lower(30);
     assert_eq!(part.theta, 20);
+}
+
+/// Only they tell of a fault of users whom the bound leaves out.
+#[test]
+fn a_full_batch_leaves_out_no_event_of_a_guardrail() {
+    let event = |user: u64| GuardrailEvent { user: mix(user), variant: 1, metrics: 1, after_s: 0 };
+    let exposures = (0..2_000).map(|user| exposure(mix(user), 0, 0)).collect();
+    let guardrails = (0..40).map(event).collect();
+    let mut parts = [ExperimentPart { guardrails, ..part(exposures, Vec::new()) }];
+    limit(&mut parts, MAX_ENTRIES);
+    assert!((1..=MAX_ENTRIES - 40).contains(&parts[0].exposures.len()), "{}", parts[0].exposures.len());
+    assert_eq!(parts[0].guardrails.len(), 40);
+    limit(&mut parts, 10);
+    assert_eq!((parts[0].exposures.len(), parts[0].guardrails.len()), (0, 40));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use cutover_core::{
         Conclusion, Design, Evidence, Judgement, Phase, PhaseIdentity, Record, TestKind, TestResult, replay,
     },
     measurement::experiments::{ExperimentPart, GuardrailEvent},
-    rules::experiment::metric::Direction,
+    rules::experiment::metric::{Direction, Metric},
     statistics::{
         calibration::events,
         event_evidence, firing,
@@ -62,6 +62,9 @@ fn in_each_period_a_user_counts_once() {
     assert_eq!(sums(&evidence), [(0, 1, 2), (1, 0, 1)], "a report may be late by a period");
     tick(&mut evidence, &design, vec![guardrails(vec![error(4, TREATMENT, 100)])], 7_200);
     assert_eq!(sums(&evidence), [(1, 0, 1)], "the first period is over for an hour");
+    // Nor does it begin again when an older report is the newest one that is known.
+    tick(&mut evidence, &design, vec![guardrails(vec![error(5, TREATMENT, 200)])], 3_800);
+    assert_eq!(sums(&evidence), [(1, 0, 1)], "the first period was tested");
     // A user of two variants counts for the one that was learned first, and a variant that the design lacks for none.
     tick(&mut evidence, &design, vec![guardrails(vec![error(1, CONTROL, 3_700), error(5, 2, 3_700)])], 7_210);
     assert_eq!((sums(&evidence), evidence.figures().unknown), (vec![(1, 0, 1)], 1));
@@ -85,7 +88,10 @@ fn a_tick_has_no_order() {
 
 #[test]
 fn the_largest_periods_are_within_the_bound_of_a_document() {
-    let design = design(&[50, 50]);
+    let mut design = design(&[50, 50]);
+    let errors = design.metrics[usize::from(ERRORS)].clone();
+    design.metrics =
+        (0..16).map(|number| Metric { name: format!("errors_{number}"), ..errors.clone() }).collect();
     let capacity = 1_000;
     let mut evidence = guarded(&design, capacity);
     let of_period = |period: i64| {
@@ -102,7 +108,8 @@ fn the_largest_periods_are_within_the_bound_of_a_document() {
     let nobody = Evidence::max_bytes(0, 2, design.metrics.len());
     assert!(text.len() <= nobody + 2 * 250 * 40 && text.len() > 2 * 250 * 30, "{} bytes", text.len());
     assert!(evidence.halve(), "they can be left out");
-    assert!(serde_json::to_string(&evidence).unwrap().len() < text.len() / 4, "all have the largest hashes");
+    let left = serde_json::to_string(&evidence).unwrap().len();
+    assert!(left + 2 * 250 * 30 <= text.len(), "all have the largest hashes: {left} bytes are left");
     assert!(!evidence.halve());
 }
 
@@ -174,16 +181,65 @@ fn a_phase_and_its_records_of_an_earlier_version_are_judged_as_they_were() {
     assert!(replay(&[serde_json::from_str(&text).unwrap()]).is_empty());
 }
 
-#[test]
-fn good_events_that_control_has_more_of_are_harm_too() {
+/// A design whose guardrail is of events that there should be many of.
+fn of_good_events() -> Design {
     let mut design = design(&[50, 50]);
     design.metrics[usize::from(ERRORS)].direction = Direction::Increase;
+    design
+}
+
+#[test]
+fn good_events_that_control_has_more_of_are_harm_too() {
+    let design = of_good_events();
     let mut evidence = guarded(&design, 1_000);
-    let of_control = (0..40).map(|user| error(mix(user), CONTROL, 20)).collect();
-    tick(&mut evidence, &design, vec![guardrails(of_control)], 60);
+    let exposures = (0..80).map(|user| exposure(mix(user), (user % 2) as u8, 10)).collect();
+    let of_control = (0..80).step_by(2).map(|user| outcome(mix(user), ERRORS, 20, None)).collect();
+    tick(&mut evidence, &design, vec![part(exposures, of_control)], 60);
     let judgement = Judgement::of(&design, evidence.figures(), 60);
     assert_eq!(judgement.conclusion, Conclusion::Off { variant: TREATMENT, metric: ERRORS });
-    assert_eq!(guardrail(&judgement).evidence, event_evidence(0.5, 1.0, 40, 40));
+    let test = guardrail(&judgement);
+    assert_eq!(test.evidence, event_evidence(0.5, 1.0, 40, 40));
+    assert_eq!((test.period, test.fires_at), (None, firing(0.01)), "the whole level is for the phase");
+}
+
+/// Every user buys once: those of treatment at once, those of control an hour later. So all who buy in the second hour
+/// are of control, and no user buys less.
+#[test]
+fn a_variant_that_is_merely_faster_does_no_harm() {
+    let design = of_good_events();
+    let mut evidence = guarded(&design, 1_000);
+    for (variant, after_s) in [(TREATMENT, 60), (CONTROL, 60 + HOUR_S)] {
+        let users = || (0..100).map(|user| mix(user + 1_000 * u64::from(variant)));
+        let bought = ExperimentPart {
+            guardrails: users().map(|user| error(user, variant, after_s)).collect(),
+            ..part(
+                users().map(|user| exposure(user, variant, 50)).collect(),
+                users().map(|user| outcome(user, ERRORS, after_s as u32, None)).collect(),
+            )
+        };
+        tick(&mut evidence, &design, vec![bought], after_s + 10);
+        let judgement = Judgement::of(&design, evidence.figures(), after_s + 10);
+        assert_eq!(guardrail(&judgement).period, None);
+        assert!(!guardrail(&judgement).fires, "{:?}", guardrail(&judgement));
+    }
+    assert!(sums(&evidence).is_empty(), "nobody is remembered for it");
+}
+
+/// As the version before wrote it: with periods for every guardrail.
+#[test]
+fn a_record_with_periods_of_good_events_is_judged_as_it_was() {
+    let mut design = of_good_events();
+    let mut written = serde_json::to_value(guarded(&design, 1_000)).unwrap();
+    let period = serde_json::json!({ "number": 1, "with_event": [[0, 0, 0, 40], [0, 0, 0, 0]] });
+    written["figures"]["guardrails"] = serde_json::json!({ "since": BEGAN, "periods": [period] });
+    let evidence: Evidence = serde_json::from_value(written).unwrap();
+    let is_off = |design: &Design| {
+        let conclusion = Judgement::of(design, evidence.figures(), 2 * HOUR_S).conclusion;
+        conclusion == Conclusion::Off { variant: TREATMENT, metric: ERRORS }
+    };
+    assert!(is_off(&design));
+    design.metrics[usize::from(ERRORS)].direction = Direction::Decrease;
+    assert!(!is_off(&design));
 }
 
 /// Exact, looked at after each user with an event: no period fires more often than its level, and the levels of the
@@ -217,34 +273,43 @@ fn events_of(share: f64, level: f64) -> f64 {
     events(share, 1.0, 1.0, level, 600).fires
 }
 
-/// Phases of two days without harm: users who fail now and then or always, far more than a period remembers, looked at
-/// every ten minutes. Were the level not divided among the periods, most of these phases would be stopped.
+/// Phases of three hours without harm: exposed users who fail now and then or always, more than are remembered, looked
+/// at after each event. The test of the whole phase alone stops its part of them, and all tests together stop no more
+/// than each of them would by itself. Were a user counted twice, or the level not divided, they would stop more.
 #[test]
-fn without_harm_a_whole_phase_is_stopped_no_more_often_than_its_level() {
-    let (runs, level) = (if is_deep() { 2_000 } else { 100 }, 0.1);
+fn without_harm_phases_are_stopped_as_often_as_the_levels_of_their_tests_say() {
+    let (runs, level, hours, of_hour) = (if is_deep() { 4_000 } else { 300_u64 }, 0.4, 3_u32, 80_u32);
     let mut design = design(&[50, 50]);
     design.rules.alpha_guardrail = level;
     let mut stopped = 0_u64;
     for run in 0..runs {
         let mut random = SplitMix64::new(run);
-        let mut evidence = guarded(&design, 64);
+        let mut evidence = guarded(&design, 128);
         let mut is_stopped = false;
-        for look in 1..=48 * 6_i64 {
-            let now = look * 600;
-            let failing = |_: u64| {
-                // Every fourth event is of one of ten users who always fail.
-                let user = if random.draw().is_multiple_of(4) { random.draw() % 10 } else { random.draw() };
-                let hash = mix(user ^ (run << 32));
-                error(hash, (mix(hash ^ 0xabcd) % 2) as u8, now - 300)
+        for look in 0..hours * of_hour {
+            let after_s = look * 3_600 / of_hour;
+            // Every fourth event is of one of ten users who always fail.
+            let user = if random.draw().is_multiple_of(4) { random.draw() % 10 } else { random.draw() };
+            let hash = mix(user ^ (run << 32));
+            let variant = (mix(hash ^ 0xabcd) % 2) as u8;
+            let failed = ExperimentPart {
+                guardrails: vec![error(hash, variant, i64::from(after_s))],
+                ..part(vec![exposure(hash, variant, after_s)], vec![outcome(hash, ERRORS, after_s, None)])
             };
-            let events: Vec<GuardrailEvent> = (0..8).map(failing).collect();
-            tick(&mut evidence, &design, vec![guardrails(events)], now);
-            let conclusion = Judgement::of(&design, evidence.figures(), now).conclusion;
+            tick(&mut evidence, &design, vec![failed], i64::from(after_s));
+            let conclusion = Judgement::of(&design, evidence.figures(), i64::from(after_s)).conclusion;
             is_stopped |= matches!(conclusion, Conclusion::Off { .. });
         }
         stopped += u64::from(is_stopped);
     }
-    let mean = level * runs as f64;
-    println!("{stopped} of {runs} stopped");
-    assert!(stopped as f64 <= mean + 3.0 * mean.sqrt(), "{stopped} of {runs}");
+    // The users of the phase who are counted at least, and those of each test at most.
+    let phase_alone = events(0.5, 1.0, 1.0, level / 2.0, 100).fires;
+    let of_hour = |hour: u32| events_of(0.5, level / 2.0 / f64::from((hour + 1) * (hour + 2)));
+    let together = events_of(0.5, level / 2.0) + (0..hours).map(of_hour).sum::<f64>();
+    let runs = runs as f64;
+    let bound = |share: f64, sigmas: f64| runs * share + sigmas * (runs * share).sqrt();
+    println!("{stopped} of {runs} stopped, {phase_alone} to {together} of them are expected");
+    assert!(together < level, "{together}");
+    assert!(stopped as f64 >= bound(phase_alone, -3.0), "{stopped} of {runs}");
+    assert!(stopped as f64 <= bound(together, 3.0), "{stopped} of {runs}");
 }

@@ -6,8 +6,8 @@ use super::{
 use cutover_core::{
     Timestamp,
     experiment::{
-        Conclusion, DEFAULT_CAPACITY, LATE_MS, Phase, PhaseIdentity, PrimaryFinding, Record, ReportGap,
-        Waiting, replay,
+        Circumstances, Conclusion, DEFAULT_CAPACITY, LATE_MS, Phase, PhaseIdentity, PrimaryFinding, Record,
+        ReportGap, Waiting, replay,
     },
 };
 
@@ -38,14 +38,67 @@ fn the_first_harm_stays_whatever_comes_later() {
     assert!(phase.conclude(&harm) && !phase.conclude(&harm), "a conclusion is new once");
     fail(&mut phase, 2, CONTROL, 400);
     let later = phase.judged(time(70), "test");
-    assert!(
-        !matches!(later.judgement.conclusion, Conclusion::Off { .. }),
-        "{:?}",
-        later.judgement.conclusion
-    );
-    assert!(phase.conclude(&later));
+    let of_errors = later.judgement.tests.iter().find(|test| test.metric == Some(ERRORS)).unwrap();
+    assert!(!of_errors.fires, "the evidence itself is gone");
+    assert_eq!(later.judgement.conclusion, Conclusion::Off { variant: TREATMENT, metric: ERRORS });
+    assert!(!phase.conclude(&later), "no news");
     assert_eq!(phase.harm.as_deref(), Some(&harm));
-    assert!(harm.harm().unwrap().contains("errors") && later.harm().is_none());
+    assert!(harm.harm().unwrap().starts_with("the guardrail errors fired: of 40 users"));
+    let said = later.harm().unwrap();
+    assert!(said.starts_with("the guardrail errors fired before; by now, of 440 users"), "{said}");
+    // So its last record names what it was stopped for, and each can be made again.
+    let last = phase.end(time(80), time(90), "test").unwrap();
+    assert_eq!(last.judgement.conclusion, harm.judgement.conclusion);
+    assert!(replay(&[harm, later, last]).is_empty());
+}
+
+/// Versions that did not keep conclusions have written phases without them.
+#[test]
+fn a_conclusion_that_an_earlier_version_reached_holds() {
+    let before = |conclusion: Conclusion| {
+        let mut phase = phase();
+        expose(&mut phase, 1, CONTROL, 500);
+        expose(&mut phase, 2, TREATMENT, 500);
+        phase.concluded = Some(conclusion);
+        phase.circumstances = Circumstances::default();
+        phase
+    };
+    let finding = PrimaryFinding { variant: TREATMENT, metric: PURCHASE, is_better: true };
+    for conclusion in [
+        Conclusion::Hidden { variant: TREATMENT },
+        Conclusion::Ready { findings: vec![finding] },
+        Conclusion::NoPracticalDifference,
+        Conclusion::Off { variant: TREATMENT, metric: ERRORS },
+    ] {
+        let mut phase = before(conclusion.clone());
+        phase.previous = Some(Box::new(before(conclusion.clone())));
+        let mut phase = stored(&phase);
+        phase.hold_conclusion();
+        let previous = phase.previous.clone().unwrap();
+        for phase in [&phase, &*previous] {
+            assert_eq!(phase.judged(time(10 * DAY_S), "test").judgement.conclusion, conclusion);
+        }
+        let held = phase.clone();
+        phase.hold_conclusion();
+        assert_eq!(phase, held, "once is enough");
+    }
+    let mut waiting = before(Conclusion::Continue { because: Waiting::TooFew });
+    waiting.hold_conclusion();
+    assert!(waiting.circumstances.is_nothing());
+}
+
+#[test]
+fn a_phase_forgets_its_users_once_no_report_of_it_counts() {
+    let mut phase = phase();
+    fail(&mut phase, 1, CONTROL, 2);
+    let figures = phase.evidence.figures().clone();
+    let late = Timestamp::from_millis(time(90).millis() + LATE_MS);
+    assert!(!phase.forget_users(late), "it is counted");
+    phase.end(time(90), time(100), "test").unwrap();
+    assert!(!phase.forget_users(time(100)) && phase.evidence.remembered() == 2, "reports may still come");
+    assert!(phase.forget_users(late) && !phase.forget_users(late));
+    assert_eq!((phase.evidence.remembered(), phase.evidence.remembered_share()), (0, 1.0));
+    assert_eq!(*phase.evidence.figures(), figures);
 }
 
 #[test]

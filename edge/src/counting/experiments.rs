@@ -221,11 +221,18 @@ impl Experiments {
         let is_ripe = |phase: &PhaseUsers| phase.windows.iter().any(|window| at_rest || window.is_ripe(now));
         let ripe = self.phases.iter().filter(|phase| is_ripe(phase)).count();
         let of_guarded = room / GUARDED_PART / ripe.max(1);
+        // Of all phases, so that the other entries of none take the room of another one's.
+        let mut begun = Vec::new();
         for phase in &mut self.phases {
             if room > PART_ENTRIES && is_ripe(phase) {
                 room -= PART_ENTRIES;
-                parts.extend(phase.take((now, at_rest), of_guarded, &mut room));
+                let mut taken = Taken::default();
+                phase.take_guarded((now, at_rest), &mut taken, of_guarded, &mut room);
+                begun.push((phase, taken));
             }
+        }
+        for (phase, taken) in begun {
+            parts.extend(phase.take((now, at_rest), taken, &mut room));
         }
         parts
     }
@@ -415,21 +422,30 @@ impl PhaseUsers {
         self.waiting = self.windows.iter().map(Window::waiting).sum();
     }
 
-    /// Removes what is ripe. Returns `None` if there is no room for any of it. Events of guardrails come first and have
-    /// `of_guarded` of the room; outcomes of users who were not seen exposed have what all else leaves.
-    fn take(
+    /// Removes the ripe events of guardrails, which have `of_guarded` of the room.
+    fn take_guarded(
         &mut self,
         (now, at_rest): (i64, bool),
+        taken: &mut Taken,
         of_guarded: usize,
         room: &mut usize,
-    ) -> Option<ExperimentPart> {
-        let mut taken = Taken::default();
+    ) {
         let most = of_guarded.min(*room);
         let mut left = most;
         for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
-            window.take_guarded(&mut taken, &mut left);
+            window.take_guarded(taken, &mut left);
         }
         *room -= most - left;
+    }
+
+    /// Removes what else is ripe, and adds it to what was taken. Returns `None` if there is nothing, or no room for any
+    /// of it. Outcomes of users who were not seen exposed have what all else leaves.
+    fn take(
+        &mut self,
+        (now, at_rest): (i64, bool),
+        mut taken: Taken,
+        room: &mut usize,
+    ) -> Option<ExperimentPart> {
         for group in [Group::Exposed, Group::Others] {
             for window in self.windows.iter_mut().filter(|window| at_rest || window.is_ripe(now)) {
                 window.take(group, &mut taken, room);

@@ -52,7 +52,10 @@ pub(super) async fn phase(
     name: &ExperimentName,
 ) -> Result<Option<MeasuredPhase>, StoreError> {
     let subject = LedgerSubject::Experiment(name);
-    let (ledger, held) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
+    let (ledger, mut held) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
+    if let Some(held) = &mut held {
+        held.hold_conclusion();
+    }
     let phase = match (state.counted_phase(name), held) {
         (None, held) => held,
         (Some((identity, design)), Some(held)) if held.identity == identity && held.design == design => {

@@ -293,14 +293,21 @@ impl Evaluation<'_> {
 
     /// Writes the ledgers, the cursor and the interval of reports. Returns false if somebody else holds the lease.
     async fn checkpoint(&mut self, tick: &mut Tick) -> Result<bool, StoreError> {
-        let is_mine = self.folding.checkpoint_all(CATCHING_UP).await?;
+        let written = self.folding.checkpoint_all(CATCHING_UP).await;
         (tick.ledgers, tick.isolates_lost) = (self.folding.ledgers, self.folding.lost);
         tick.behind = self.folding.behind();
-        if is_mine {
-            // Those that are parked are read, and judged, by the checkpoint.
+        if !matches!(written, Ok(false)) {
+            // Those that are parked are read, and judged, by the checkpoint, whatever of it could not be written.
             for experiment in self.folding.experiments() {
                 self.stop_if_harmful(&experiment).await;
             }
+        }
+        if written.is_err() {
+            // The invocation ends with it.
+            self.end_publishing().await;
+        }
+        let is_mine = written?;
+        if is_mine {
             self.set_pace().await?;
         }
         Ok(is_mine)

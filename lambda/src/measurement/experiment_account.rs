@@ -59,7 +59,10 @@ impl ExperimentAccount {
         stream: &str,
     ) -> Result<Self, StoreError> {
         let subject = LedgerSubject::Experiment(&name);
-        let (mut ledger, phase) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
+        let (mut ledger, mut phase) = platform.store.ledger_with_evidence::<Phase>(subject).await?;
+        if let Some(phase) = &mut phase {
+            phase.hold_conclusion();
+        }
         if ledger.stream != stream {
             (ledger.stream, ledger.positions) = (stream.to_owned(), Positions::default());
         }
@@ -217,6 +220,8 @@ impl ExperimentAccount {
             self.records.extend(previous.close(through, now, crate::VERSION));
             self.has_news = true;
         }
+        // Whoever evaluates reads the phases of all experiments that are over.
+        self.has_news |= phase.forget_users(through);
     }
 
     /// Judges the phase that the state counts, if there is news or the last time was long ago. Returns the record of it; once a
@@ -467,6 +472,13 @@ mod tests {
         assert!(!account.is_over(), "reports may still come");
         account.has_read(now.millis() + LATE_MS);
         assert!(account.is_over());
+        // Its users are read by every invocation until that is written.
+        account.judge(&state(0), now);
+        assert_eq!(account.phase.as_ref().unwrap().evidence.remembered(), 0);
+        assert!(!account.is_over(), "that they are forgotten is not written");
+        account.has_news = false;
+        account.judge(&state(0), now);
+        assert!(account.is_over() && exposed(&account) == [5, 0]);
     }
 
     /// An event whose exposure comes with a later batch of a backlog waits for it, however long ago both came, and however often

@@ -55,6 +55,10 @@ pub struct Settings {
     pub emergency_only: bool,
 }
 
+/// Most users of a phase that may be configured. Whatever is configured, a phase remembers no more than one transaction
+/// writes: fewer than these. Tests count up to 200,000 exactly.
+const MAX_EXPERIMENT_USERS: u32 = 250_000;
+
 /// Shortest root token, in characters.
 pub const MIN_ROOT_TOKEN: usize = 24;
 
@@ -68,7 +72,9 @@ pub enum InvalidSettings {
     #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
     /// The value is not a number of users.
-    #[error("the environment variable {0} is {1:?}; use a whole number of users above 0")]
+    #[error(
+        "the environment variable {0} is {1:?}; use a whole number of users from 1 to {MAX_EXPERIMENT_USERS}"
+    )]
     NotUsers(&'static str, String),
     /// The value is not a rate.
     #[error("the environment variable {0} is {1:?}; use a number of requests per second above 0")]
@@ -234,7 +240,7 @@ impl Settings {
             experiment_users: match variable("CUTOVER_EXPERIMENT_USERS") {
                 None => DEFAULT_CAPACITY,
                 Some(text) => match text.parse::<u32>() {
-                    Ok(users) if users > 0 => users,
+                    Ok(users) if (1..=MAX_EXPERIMENT_USERS).contains(&users) => users,
                     _ => return Err(InvalidSettings::NotUsers("CUTOVER_EXPERIMENT_USERS", text)),
                 },
             },
@@ -291,6 +297,7 @@ mod tests {
             ("CUTOVER_EMERGENCY_ONLY", "1"),
             ("CUTOVER_EVALUATION_MS", "1s"),
             ("CUTOVER_EXPERIMENT_USERS", "0"),
+            ("CUTOVER_EXPERIMENT_USERS", "250001"),
             ("CUTOVER_KV_INTERVAL_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);

@@ -140,8 +140,8 @@ impl Cursor {
     }
 
     /// Returns the gap of an active run of whose step nothing was read for longer than the log is kept, at `now` in
-    /// milliseconds since 1970; `None` if there is none, or one is noted. Shards tell of expired records only where the cursor
-    /// has a position.
+    /// milliseconds since 1970; `None` if there is none, or it is noted. Shards tell of expired records only
+    /// where the cursor has a position.
     pub fn expired_of(&self, run: &Run, now: i64) -> Option<FlagGap> {
         self.expired_since(run.flag.as_str(), run.step_started_at, now)
     }
@@ -151,7 +151,7 @@ impl Cursor {
     pub fn expired_since(&self, ledger: &str, began: Timestamp, now: i64) -> Option<FlagGap> {
         let since = self.ledger_through(ledger).max(began.millis());
         let until = now.saturating_sub(LOG_KEPT_MS);
-        let is_new = since < until && self.gaps.get(ledger).is_none_or(|gap| gap.until <= began);
+        let is_new = since < until && self.gaps.get(ledger).is_none_or(|gap| gap.until.millis() < until);
         is_new.then(|| FlagGap { since: Timestamp::from_millis(since), until: Timestamp::from_millis(until) })
     }
 
@@ -247,7 +247,8 @@ mod tests {
         assert_eq!(behind.expired_of(&started, hours(30)), gap(hours(2), hours(7)));
         let gaps = BTreeMap::from([("one".to_owned(), gap(hours(3), hours(7)).unwrap())]);
         let noted = Cursor { gaps, ..cursor };
-        assert_eq!(noted.expired_of(&started, hours(31)), None, "noted once");
+        assert_eq!(noted.expired_of(&started, hours(30)), None, "noted once");
+        assert_eq!(noted.expired_of(&started, hours(31)), gap(hours(3), hours(8)), "more has expired since");
     }
 
     /// Else the step would be judged as if the counts of the first gap were known.
@@ -292,6 +293,9 @@ mod tests {
             cursor.note_report_gap("experiment/e", noted, time(hours(began)));
             assert_eq!(cursor.gaps["experiment/e"], expected, "since {began}");
         }
+        let second = cursor.expired_since("experiment/e", time(hours(12)), hours(40)).unwrap();
+        assert_eq!(second, gap(12, 17), "of the same phase as the one that is noted");
+        cursor.note_report_gap("experiment/e", second, time(hours(12)));
         assert_eq!(cursor.expired_since("experiment/e", time(hours(12)), hours(40)), None, "noted once");
     }
 

@@ -40,7 +40,8 @@ impl Folding<'_> {
         self.of_experiments.harms.remove(name);
     }
 
-    /// Writes the last records of experiments that were deleted before they had one. Their ledgers are removed next.
+    /// Writes the last records of experiments that were deleted before they had one. Their ledgers are removed next,
+    /// but for those that cannot be written now.
     pub(super) async fn end_deleted(&mut self) -> Result<(), StoreError> {
         let deleted = self.known.names().filter(|name| !self.is_configured(name));
         let deleted: Vec<ExperimentName> = deleted.filter_map(LedgerSubject::experiment).collect();

@@ -24,12 +24,14 @@ impl Folding<'_> {
         self.failures.insert(name.to_owned(), error.to_string());
     }
 
-    /// Reads the log for the parked flags, each from its own positions on, up to where everything else was read.
+    /// Reads the log for the parked flags, each from its own positions on, up to where everything else was read. The
+    /// patience is for all of them, so each is the first one in its turn.
     pub(super) async fn catch_up(&mut self, patience: Duration) -> Result<(), StoreError> {
         let started = Instant::now();
-        let parked: Vec<String> =
-            self.fold.cursor().map(|(_, parked)| parked.into_keys().collect()).unwrap_or_default();
-        for name in parked {
+        let parked = self.fold.cursor().map(|(_, parked)| parked.into_keys().collect()).unwrap_or_default();
+        // Both grow, and the term does even if no checkpoint succeeds.
+        let turn = self.lease.term.wrapping_add(self.cursor.version);
+        for name in from_turn(parked, turn) {
             if started.elapsed() > patience || self.is_superseded {
                 break;
             }
@@ -121,5 +123,27 @@ impl Folding<'_> {
             parked.through = through;
         }
         Ok(())
+    }
+}
+
+/// Returns the names in a circle, from the one on whose turn it is.
+fn from_turn(mut names: Vec<String>, turn: u64) -> Vec<String> {
+    let first = u64::try_from(names.len()).ok().and_then(|count| turn.checked_rem(count));
+    names.rotate_left(first.and_then(|first| usize::try_from(first).ok()).unwrap_or_default());
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that takes all the time would leave none to those behind it, for ever.
+    #[test]
+    fn each_parked_ledger_is_the_first_one_in_its_turn() {
+        let names = || ["a", "b", "c"].map(str::to_owned).to_vec();
+        let firsts: Vec<String> = (7..10).map(|turn| from_turn(names(), turn).swap_remove(0)).collect();
+        assert_eq!(firsts, ["b", "c", "a"]);
+        assert_eq!(from_turn(names(), 8), ["c", "a", "b"]);
+        assert!(from_turn(Vec::new(), 8).is_empty());
     }
 }

@@ -2,10 +2,14 @@
 
 use crate::{
     clock,
-    measurement::fold::Folding,
+    measurement::{accounts::Account, fold::Folding},
     store::{CommitError, LedgerSubject},
 };
 use cutover_core::FlagName;
+
+/// Time for which the ledger of a deleted experiment that cannot be read or written is kept, in milliseconds: that of
+/// the log, whose batches it lacks.
+const KEPT_UNWRITTEN_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl Folding<'_> {
     /// Returns true if a flag is configured, or its canary runs, or if an experiment is configured.
@@ -31,11 +35,25 @@ impl Folding<'_> {
         self.known.is_removed(name) && !self.is_configured(name)
     }
 
+    /// Returns true if a deleted experiment waits for its last record to be written, for a day at most.
+    fn awaits_last_record(&self, name: &str, now: i64) -> bool {
+        if LedgerSubject::experiment(name).is_none() || !self.known.has(name) {
+            return false;
+        }
+        let account = self.accounts.get(name);
+        let is_unwritten = matches!(account, Some(Account::Experiment(account)) if account.is_waiting());
+        let is_behind = self.fold.is_parked(name) || self.failures.contains_key(name);
+        let through = self.cursor.parked.get(name).map_or(now, |parked| parked.through);
+        (is_unwritten || is_behind) && now.saturating_sub(through) < KEPT_UNWRITTEN_MS
+    }
+
     /// Removes the ledgers of deleted flags, and writes the names of the ledgers if they have changed. All ledgers must be
-    /// written. It comes before the cursor: what was folded into a ledger that has no name yet is folded once more.
+    /// written, but for those of experiments whose last record cannot be. It comes before the cursor: what was folded
+    /// into a ledger that has no name yet is folded once more.
     pub(super) async fn remove_ledgers(&mut self) -> Result<(), CommitError> {
         let now = clock::now().millis();
-        let (known, removed) = self.known.after_removal(|name| self.is_configured(name), now);
+        let is_kept = |name: &str| self.is_configured(name) || self.awaits_last_record(name, now);
+        let (known, removed) = self.known.after_removal(is_kept, now);
         for name in &removed {
             self.keep_lease().await?;
             self.platform.store.remove_ledger(name, self.lease).await?;

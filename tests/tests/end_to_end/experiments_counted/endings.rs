@@ -4,9 +4,12 @@ use super::{Functions, NAME};
 use cutover_core::experiment::Record;
 use cutover_tests::{
     batches::store_batch,
+    calls::CallProxy,
     experiments::{Counted, CountedUser, ORDER},
+    invocations::Invocation,
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Returns users of both variants in turn, who all have an order.
 fn users(from: u64, count: u64) -> Vec<CountedUser> {
@@ -63,13 +66,46 @@ async fn a_paused_experiment_that_is_deleted_has_a_last_record() {
     assert!(last.circumstances.ended.is_some(), "{last:#?}");
     assert_eq!(last.figures.running.iter().map(|sums| sums.users).sum::<u64>(), 10);
     assert!(cutover_core::experiment::replay(&records).is_empty());
-    let left = functions
-        .dynamodb
-        .items()
-        .iter()
-        .filter(|item| item["pk"]["S"] == format!("LEDGER#experiment/{NAME}"))
-        .count();
-    assert_eq!(left, 0, "its ledger is removed");
+    assert_eq!(ledger_items(&functions), 0, "its ledger is removed");
+}
+
+/// Returns the number of items of the experiment's ledger.
+fn ledger_items(functions: &Functions) -> usize {
+    let partition = format!("LEDGER#experiment/{NAME}");
+    functions.dynamodb.items().iter().filter(|item| item["pk"]["S"] == partition).count()
+}
+
+/// Nothing but the ledger has what the last record is made of.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_of_a_deleted_experiment_stays_until_its_last_record_is_written() {
+    let functions = Functions::start(&[]).await;
+    let counted = Counted::begin(functions.root(), NAME).await;
+    let store = &functions.platform.store;
+    store_batch(store, &counted.batch("a".repeat(32), 1, &users(1, 10))).await;
+    functions.evaluate().await;
+    post(&functions, "pause", None).await;
+    let (before, _) = store.experiment_records(&NAME.parse().unwrap(), "", 100).await.unwrap();
+    functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
+    let proxy = CallProxy::start(functions.dynamodb.url()).await;
+    let ledger = format!("LEDGER#experiment/{NAME}/HEAD");
+    proxy.refuse(move |call| {
+        let puts = call.put_units();
+        call.operation == "TransactWriteItems" && call.names().contains(&ledger) && !puts.is_empty()
+    });
+    for _ in 0..2 {
+        Invocation::start(&proxy.url(), Duration::ZERO, Duration::ZERO).ended().await.unwrap();
+        assert!(ledger_items(&functions) > 0, "its last record is not written");
+    }
+    proxy.refuse_none();
+    // The first one writes the record, and removes the ledger with it or with the next one.
+    functions.evaluate().await;
+    functions.evaluate().await;
+    let (records, _) = store.experiment_records(&NAME.parse().unwrap(), "", 100).await.unwrap();
+    assert_eq!(records.len(), before.len() + 1);
+    let last = records.last().unwrap();
+    assert!(last.circumstances.ended.is_some(), "{last:#?}");
+    assert_eq!(last.figures.running.iter().map(|sums| sums.users).sum::<u64>(), 10);
+    assert_eq!(ledger_items(&functions), 0, "its ledger is removed");
 }
 
 /// Records that were made while results were hidden are as the results were; a replay asks for all of them.

@@ -105,7 +105,7 @@ async fn post(url: &str, batch: &Batch) -> u16 {
 /// Ingest fails for every second batch, or takes it and loses its answer; every second one comes twice although it was answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_that_fail_and_come_twice_count_once() {
-    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "1000000")]).await;
+    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "250000")]).await;
     let counted = Counted::begin(functions.root(), NAME).await;
     let crowd = Crowd::of(if is_deep() { 100_000 } else { 3_000 });
     let server = Server::start(ingest::router(functions.platform.clone())).await;
@@ -136,7 +136,7 @@ async fn reports_that_fail_and_come_twice_count_once() {
 /// Each invocation dies somewhere between its first read and its last write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fold_that_dies_anywhere_changes_no_result() {
-    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "1000000")]).await;
+    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "250000")]).await;
     let counted = Counted::begin(functions.root(), NAME).await;
     let crowd = Crowd::of(USERS * 8);
     for (number, batch) in crowd.batches(&counted).iter().enumerate() {
@@ -154,7 +154,7 @@ async fn a_fold_that_dies_anywhere_changes_no_result() {
 /// The ledger of the experiment cannot be written for a while: it is parked, holds up nobody, and catches up.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_experiment_that_is_parked_catches_up() {
-    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "1000000")]).await;
+    let functions = Functions::start(&[("CUTOVER_EXPERIMENT_USERS", "250000")]).await;
     let counted = Counted::begin(functions.root(), NAME).await;
     let crowd = Crowd::of(USERS * 2);
     let proxy = CallProxy::start(functions.dynamodb.url()).await;

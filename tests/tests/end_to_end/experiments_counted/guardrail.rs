@@ -118,3 +118,66 @@ async fn a_guardrail_stops_its_experiment_while_its_evidence_cannot_be_written()
         assert!(store.cursor().await.unwrap().parked.is_empty(), "it catches up");
     }
 }
+
+/// A harm that a checkpoint finds in a parked ledger is not lost with the checkpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_harm_found_while_catching_up_stops_its_experiment_without_a_cursor() {
+    let functions = Functions::start(&[]).await;
+    let (root, store) = (functions.root(), &functions.platform.store);
+    let counted = Counted::begin(root, NAME).await;
+    let proxy = CallProxy::start(functions.dynamodb.url()).await;
+    let ledger = format!("LEDGER#experiment/{NAME}/HEAD");
+    let evaluate = async || Invocation::start(&proxy.url(), Duration::ZERO, Duration::ZERO).ended().await;
+    let of_ledger = ledger.clone();
+    proxy.refuse(move |call| call.operation == "TransactWriteItems" && call.names().contains(&of_ledger));
+    let harmless = CountedUser { hash: 1_000, variant: 0, events: Vec::new() };
+    store_batch(store, &counted.batch("b".repeat(32), 1, &[harmless])).await;
+    assert_eq!(evaluate().await.unwrap().behind, [format!("experiment/{NAME}")]);
+    store_batch(store, &counted.harmed("a".repeat(32), 1)).await;
+    proxy.refuse(move |call| {
+        let names = call.names();
+        call.operation == "TransactWriteItems"
+            && (names.contains(&ledger) || names.contains(&"FOLD/CURSOR".to_owned()))
+    });
+    evaluate().await.unwrap_err();
+    let stopped = root.get(&format!("/experiments/{NAME}")).await.expect(200).body;
+    assert_eq!(stopped["state"], "stopped", "{stopped:#}");
+}
+
+/// Nobody of them is known to be exposed, as in an experiment whose users are nearly all left out: the hour alone sees
+/// the harm.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_stops_an_experiment_whose_harmed_users_are_not_remembered() {
+    let functions = Functions::start(&[]).await;
+    let (root, store) = (functions.root(), &functions.platform.store);
+    let counted = Counted::begin(root, NAME).await;
+    let visitors: Vec<CountedUser> = (1_001..1_041_u64)
+        .map(|hash| CountedUser { hash, variant: u8::from(!hash.is_multiple_of(2)), events: Vec::new() })
+        .collect();
+    store_batch(store, &counted.batch("b".repeat(32), 1, &visitors)).await;
+    functions.evaluate().await;
+    assert_eq!(functions.results().await["conclusion"]["kind"], "continue");
+    store_batch(store, &counted.guarded("a".repeat(32), 1)).await;
+    functions.evaluate().await;
+    let results = functions.results().await;
+    assert_eq!(
+        (&results["conclusion"]["kind"], &results["state"]),
+        (&json!("off"), &json!("stopped")),
+        "{results:#}"
+    );
+    let stopped = root.get(&format!("/experiments/{NAME}")).await.expect(200).body;
+    let decision = stopped["outcome"]["decision"].as_str().unwrap();
+    assert!(
+        decision.contains("the guardrail error_rate fired: of 40 users with an event within an hour"),
+        "{decision}"
+    );
+    let users = |variant: usize| results["variants"][variant]["users"].as_u64();
+    assert_eq!((users(0), users(1)), (Some(20), Some(20)), "they are in no sum of the phase");
+    // What it was stopped for stays the conclusion of the phase, in its last record too.
+    functions.evaluate().await;
+    let (records, _) = store.experiment_records(&NAME.parse().unwrap(), "", 100).await.unwrap();
+    assert!(records.last().unwrap().circumstances.ended.is_some());
+    assert!(
+        records.last().unwrap().harm().is_some() && cutover_core::experiment::replay(&records).is_empty()
+    );
+}

@@ -101,7 +101,7 @@ async fn every_user_counts_once_through_the_worker() {
     let (waves, isolates, of_isolate) = if is_deep() { (5, 16, 2_500) } else { (1, 4, 500) };
     let of_wave = isolates * of_isolate;
     let crowd = Crowd::of(waves * of_wave).await;
-    let mut stack = started(&crowd, isolates, 1_000_000).await;
+    let mut stack = started(&crowd, isolates, 250_000).await;
     let began = Instant::now();
     for wave in 1..=waves {
         if wave > 1 {

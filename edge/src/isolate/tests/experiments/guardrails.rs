@@ -3,15 +3,19 @@
 use super::{ERRORS, PAGE, counted, end, exposed, hash, holding, parts, reporting, user_of, variant};
 use crate::isolate::Isolate;
 use cutover_core::{
-    measurement::experiments::{ExperimentPart, GuardrailEvent},
-    rules::experiment::metric::Role,
+    measurement::{
+        batch::Batch,
+        experiments::{ExperimentPart, GuardrailEvent},
+    },
+    rules::experiment::metric::{Direction, Metric, MetricKind, Role, Trigger},
 };
 
 /// An isolate for which errors in `arms` are a guardrail.
 fn guarded() -> Isolate {
     let mut snapshot = counted();
     let arms = snapshot.experiments.get_mut("arms").unwrap();
-    arms.metrics[usize::from(ERRORS)].role = Role::Guardrail;
+    let errors = &mut arms.metrics[usize::from(ERRORS)];
+    (errors.role, errors.direction) = (Role::Guardrail, Direction::Decrease);
     holding(&snapshot, reporting())
 }
 
@@ -89,4 +93,28 @@ fn events_of_guardrails_that_wait_are_bounded() {
     let found = guardrails(&parts(&mut isolate, 2_000_000, true));
     assert_eq!(found.len(), 4_096);
     assert!(found.iter().all(|(at, _)| *at >= 100 + 10 * 36), "the oldest windows are left out");
+}
+
+/// In the order of their names, the experiment with the crowd is the first one.
+#[test]
+fn a_crowd_of_one_experiment_takes_no_room_from_the_guardrails_of_another() {
+    let mut snapshot = counted();
+    let failed = Metric {
+        name: "failed".to_owned(),
+        kind: MetricKind::Conversion,
+        on: Trigger::Error,
+        cap: None,
+        role: Role::Guardrail,
+        direction: Direction::Decrease,
+    };
+    snapshot.experiments.get_mut("colours").unwrap().metrics.push(failed);
+    let mut isolate = holding(&snapshot, reporting());
+    for user in 0..2_000 {
+        end(&mut isolate, PAGE, &format!("user-{user}"), (if user < 40 { 503 } else { 200 }, 5), 100);
+    }
+    let first = isolate.next_batch(true, 0, 200_000).unwrap();
+    let first: Batch = serde_json::from_str(&first).unwrap();
+    let colours = first.experiments.iter().find(|part| part.experiment.as_str() == "colours").unwrap();
+    assert_eq!(colours.guardrails.len(), 40);
+    assert!(first.experiments[0].exposures.len() > 500, "the crowd has the rest");
 }
