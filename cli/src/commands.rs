@@ -133,7 +133,7 @@ enum RemoteCommand {
         #[command(subcommand)]
         command: value::Command,
     },
-    /// Create, edit and delete segments, which rules of flags name.
+    /// Create, edit and delete segments of users.
     #[command(after_help = help::SEGMENT)]
     Segment {
         #[command(subcommand)]
