@@ -218,10 +218,11 @@ impl ExperimentAccount {
         if let Some(previous) = phase.previous.take_if(|previous| !previous.is_waiting(through)) {
             let mut previous = *previous;
             self.records.extend(previous.close(through, now, crate::VERSION));
-            self.has_news = true;
+            self.has_news |= !is_deleted;
         }
-        // Whoever evaluates reads the phases of all experiments that are over.
-        self.has_news |= phase.forget_users(through);
+        // Whoever evaluates reads the phases of all experiments that are over. A deleted one that is behind still has users to
+        // recognise, and its ledger is removed as a whole.
+        self.has_news |= !is_deleted && phase.forget_users(through);
     }
 
     /// Judges the phase that the state counts, if there is news or the last time was long ago. Returns the record of it; once a

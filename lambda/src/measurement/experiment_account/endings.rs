@@ -129,3 +129,22 @@ fn reports_that_expired_unread_are_noted_in_their_phase() {
     assert_eq!(record.circumstances.gap, Some(ReportGap { since: time(AT), until: time(END) }));
     assert_eq!(record.identity.experiment, name());
 }
+
+/// Its ledger stays while it is behind, and what it catches up on comes in rounds.
+#[test]
+fn a_deleted_experiment_that_is_behind_counts_nobody_twice() {
+    let (mut account, now) = (account(), Timestamp::from_millis(60_000));
+    account.through = AT;
+    account.add(&state(1), AT, &failing(1, 1, 0, 5));
+    account.judge(&state(1), now);
+    let mut deleted = state(0);
+    deleted.config.ab_tests.clear();
+    account.judge(&deleted, now);
+    account.add(&deleted, AT + 1, &failing(1, 1, 0, 5));
+    account.judge(&deleted, now);
+    assert_eq!(exposed(&account), [5, 0]);
+    // Nothing but its last record is to be written before the ledger is removed.
+    account.records.clear();
+    account.written = account.phase.as_ref().unwrap().evidence.figures().clone();
+    assert!(!account.is_waiting());
+}
