@@ -72,13 +72,22 @@ async fn the_readme_shows_what_the_command_prints() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readme_shows_a_canary_that_was_rolled_back() {
     let shown = transcripts("README.md").into_iter().find(|found| found.arguments[0] == "canary").unwrap();
-    let plan = cutover_tests::canary::plan(5.0, &[25.0, 50.0, 100.0], "");
+    // Its steps outlast the test, so the canary stays at 50 % until its backend breaks.
+    let plan = cutover_tests::canary::plan(5.0, &[25.0, 50.0, 100.0], "")
+        .replace("step_duration_minutes: 0.03", "step_duration_minutes: 60");
     let canary = Canary::start(&plan, Options::default()).await;
     let traffic = canary.under_traffic(300.0).await;
     // To the step at which the backend breaks in the document.
     for _ in 0..2 {
         canary.steer("promote").await;
     }
+    // Users become known later than requests, and the document shows a step that had both.
+    canary
+        .tick_until("known by its users", 60, |status| {
+            let seen = &status["evidence"]["users"]["seen"];
+            seen["new"].as_u64() >= Some(60) && seen["legacy"].as_u64() >= Some(60)
+        })
+        .await;
     canary.new_fails(errors(0.3));
     canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
