@@ -12,6 +12,7 @@ pub mod compare;
 pub mod config;
 pub mod decision;
 pub mod experiment;
+pub mod graphql;
 pub mod json;
 pub mod measurement;
 pub mod ofrep;

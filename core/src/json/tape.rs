@@ -164,6 +164,11 @@ impl<'t> Value<'t> {
         self.node.next.saturating_sub(self.at).max(1)
     }
 
+    /// Returns true if the value is a string.
+    pub fn is_string(self) -> bool {
+        matches!(self.node.kind, Kind::Text | Kind::Escaped)
+    }
+
     /// Returns true if the value is a list.
     pub fn is_list(self) -> bool {
         self.node.kind == Kind::List

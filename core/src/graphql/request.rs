@@ -1,0 +1,299 @@
+//! A request of GraphQL over HTTP, from its parts. Where backends may differ in the document that they would execute, it is
+//! refused: only then is the scanned document the one that is executed.
+
+use crate::{
+    graphql::{
+        document::scan,
+        guard::{DocumentHash, Guard, Introspection, TrustMode},
+        refusal::Refusal,
+    },
+    json::{Tape, Value},
+};
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+
+/// Largest body of a guarded request, in bytes.
+pub const MAX_BODY: usize = 65_536;
+
+/// Parameters of GraphQL over HTTP that say which document is executed.
+const QUERY: &str = "query";
+const EXTENSIONS: &str = "extensions";
+const DOCUMENT_ID: &str = "documentId";
+const NAMING: [&str; 3] = [QUERY, EXTENSIONS, DOCUMENT_ID];
+
+/// A request as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardedRequest<'r> {
+    /// Method, in capitals.
+    pub method: &'r str,
+    /// The URL behind its question mark, without decoding.
+    pub query: &'r str,
+    /// Header `content-type`.
+    pub content_type: Option<&'r str>,
+    /// Header `content-encoding`.
+    pub content_encoding: Option<&'r str>,
+    /// The whole body; `None` if it has more than [`MAX_BODY`] bytes.
+    pub body: Option<&'r [u8]>,
+}
+
+/// A request that may be sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inspected {
+    /// Number of its operations: more than one in a batch.
+    pub operations: u32,
+    /// Number of its documents that are not trusted. There are none unless the mode is [`TrustMode::Log`].
+    pub untrusted: u32,
+}
+
+/// A document that the backend is asked for by its hash; `Unknown` if that is no SHA-256.
+#[derive(Clone, Copy)]
+enum Named {
+    Hash(DocumentHash),
+    Unknown,
+}
+
+impl From<&str> for Named {
+    fn from(hash: &str) -> Self {
+        hash.parse().map_or(Self::Unknown, Self::Hash)
+    }
+}
+
+/// The document of one operation.
+enum Document<'r> {
+    Text(Cow<'r, str>),
+    Named(Named),
+}
+
+/// Checks a request. `digest` returns the SHA-256 of its argument.
+///
+/// ```
+/// use cutover_core::graphql::{Guard, GuardedRequest, Refusal, inspect};
+///
+/// let request = |body: &'static str| GuardedRequest {
+///     method: "POST",
+///     query: "",
+///     content_type: Some("application/json"),
+///     content_encoding: None,
+///     body: Some(body.as_bytes()),
+/// };
+/// let check = |body| inspect(&request(body), &Guard::default(), |_| [0; 32]).map(|_| ());
+/// assert_eq!(check(r#"{"query":"{ user { name } }"}"#), Ok(()));
+/// assert_eq!(check(r#"{"query":"{ __schema { types { name } } }"}"#), Err(Refusal::Introspection));
+/// ```
+///
+/// # Errors
+///
+/// Fails if the request is not one of GraphQL over HTTP, or if the guard does not allow it.
+pub fn inspect(
+    request: &GuardedRequest<'_>,
+    guard: &Guard,
+    digest: impl Fn(&[u8]) -> [u8; 32],
+) -> Result<Inspected, Refusal> {
+    let check = Check { guard, digest, is_get: request.method != "POST" };
+    match request.method {
+        "GET" | "HEAD" => {
+            if request.body.is_none_or(|body| !body.is_empty()) {
+                return Err(Refusal::Ambiguous);
+            }
+            check
+                .document(&document_of_url(request.query)?)
+                .map(|untrusted| Inspected { operations: 1, untrusted })
+        }
+        "POST" => check.posted(request),
+        _ => Err(Refusal::Method),
+    }
+}
+
+/// Returns the media type of a refusal for a client with this header `accept`.
+pub fn response_type(accept: Option<&str>) -> &'static str {
+    const GRAPHQL: &str = "application/graphql-response+json";
+    const JSON: &str = "application/json";
+    let mut types =
+        accept.unwrap_or_default().split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    let accepts = |name: &str| types.clone().any(|range| range.eq_ignore_ascii_case(name));
+    let takes_graphql = [GRAPHQL, "application/*", "*/*"].into_iter().any(accepts);
+    if !takes_graphql && types.any(|range| range.eq_ignore_ascii_case(JSON)) { JSON } else { GRAPHQL }
+}
+
+struct Check<'g, D> {
+    guard: &'g Guard,
+    digest: D,
+    is_get: bool,
+}
+
+impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
+    fn posted(&self, request: &GuardedRequest<'_>) -> Result<Inspected, Refusal> {
+        if !request.content_type.is_some_and(is_json) {
+            return Err(Refusal::MediaType);
+        }
+        if request.content_encoding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+            return Err(Refusal::Encoding);
+        }
+        // Some backends prefer the parameters of the URL to those of the body.
+        for pair in pairs(request.query)? {
+            if NAMING.iter().any(|name| pair.name.eq_ignore_ascii_case(name)) {
+                return Err(Refusal::Ambiguous);
+            }
+        }
+        let too_large = Refusal::Body(u32::try_from(MAX_BODY).unwrap_or(u32::MAX));
+        let body = request.body.filter(|body| body.len() <= MAX_BODY).ok_or(too_large)?;
+        let text = std::str::from_utf8(body).map_err(|_| Refusal::Json)?;
+        let tape = Tape::read(text).map_err(|_| Refusal::Json)?;
+        let root = tape.root();
+        let mut inspected = Inspected::default();
+        if root.is_list() {
+            let limit = self.guard.batches.ok_or(Refusal::Batch)?;
+            for item in root.items() {
+                if inspected.operations == limit {
+                    return Err(Refusal::BatchSize(limit));
+                }
+                inspected.operations += 1;
+                inspected.untrusted += self.document(&document_of_object(item)?)?;
+            }
+            if inspected.operations == 0 {
+                return Err(Refusal::NoDocument);
+            }
+        } else {
+            inspected.operations = 1;
+            inspected.untrusted = self.document(&document_of_object(root)?)?;
+        }
+        Ok(inspected)
+    }
+
+    /// Checks a document. Returns 1 if it is counted as not trusted, otherwise 0.
+    fn document(&self, document: &Document<'_>) -> Result<u32, Refusal> {
+        let trusted = &self.guard.trusted_documents;
+        if let Document::Text(text) = document {
+            let scanned = scan(text, &self.guard.limits, self.guard.introspection == Introspection::Allow)?;
+            if self.is_get && !scanned.has_only_queries {
+                return Err(Refusal::QueriesOnly);
+            }
+        }
+        if trusted.is_off() {
+            return Ok(0);
+        }
+        let hash = match document {
+            Document::Text(text) => Named::Hash(DocumentHash((self.digest)(text.as_bytes()))),
+            Document::Named(named) => *named,
+        };
+        let is_trusted = matches!(hash, Named::Hash(hash) if trusted.contains(&hash));
+        match trusted.mode {
+            TrustMode::Enforce if !is_trusted => Err(Refusal::Untrusted),
+            _ => Ok(u32::from(!is_trusted)),
+        }
+    }
+}
+
+/// Returns true for JSON in UTF-8.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_type = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    is_type && parts.all(is_utf8)
+}
+
+/// A parameter of a URL.
+struct Pair<'r> {
+    name: Cow<'r, str>,
+    value: Cow<'r, str>,
+}
+
+/// Decodes the parameters of a URL.
+fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Refusal> {
+    if query.len() > MAX_BODY {
+        return Err(Refusal::Body(u32::try_from(MAX_BODY).unwrap_or(u32::MAX)));
+    }
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok(Pair { name: decoded(name)?, value: decoded(value)? })
+    });
+    pairs.collect()
+}
+
+/// Decodes a part of a form.
+fn decoded(part: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !part.contains('+') {
+        return percent_decode(part.as_bytes()).decode_utf8().map_err(|_| Refusal::Url);
+    }
+    let spaced = part.replace('+', " ");
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8().map_err(|_| Refusal::Url)?;
+    Ok(decoded.into_owned().into())
+}
+
+fn document_of_url(query: &str) -> Result<Document<'_>, Refusal> {
+    let mut pairs = pairs(query)?;
+    let mut take = |name: &str| {
+        let mut same = pairs.iter().enumerate().filter(|(_, pair)| pair.name.eq_ignore_ascii_case(name));
+        let first = same.next().map(|(index, _)| index);
+        if same.next().is_some() {
+            return Err(Refusal::Ambiguous);
+        }
+        let Some(index) = first else { return Ok(None) };
+        let pair = pairs.swap_remove(index);
+        if pair.name == name { Ok(Some(pair.value)) } else { Err(Refusal::Ambiguous) }
+    };
+    let (text, extensions, id) = (take(QUERY)?, take(EXTENSIONS)?, take(DOCUMENT_ID)?);
+    let tape = extensions.as_deref().filter(|text| !text.is_empty()).map(Tape::read).transpose();
+    let tape = tape.map_err(|_| Refusal::Json)?;
+    let persisted = tape.as_ref().map(|tape| persisted(tape.root())).transpose()?.flatten();
+    chosen(text, id.as_deref(), persisted)
+}
+
+/// Returns the field with this name. Fails if it is there twice, or in another spelling: there are readers of JSON that do
+/// not distinguish capitals, and others that take the first of two.
+fn only<'t>(object: Value<'t>, name: &str) -> Result<Option<Value<'t>>, Refusal> {
+    let mut found = None;
+    for (key, value) in object.members() {
+        if key.plain().eq_ignore_ascii_case(name) {
+            if found.is_some() || !key.is_text(name) {
+                return Err(Refusal::Ambiguous);
+            }
+            found = Some(value);
+        }
+    }
+    Ok(found.filter(|value| !value.is_null()))
+}
+
+/// Returns the string that a field holds, if it is there.
+fn text<'t>(object: Value<'t>, name: &str) -> Result<Option<Cow<'t, str>>, Refusal> {
+    match only(object, name)? {
+        Some(value) if value.is_string() => Ok(Some(value.plain())),
+        Some(_) => Err(Refusal::Json),
+        None => Ok(None),
+    }
+}
+
+fn document_of_object(object: Value<'_>) -> Result<Document<'_>, Refusal> {
+    if !object.is_object() {
+        return Err(Refusal::Json);
+    }
+    let persisted = only(object, EXTENSIONS)?.map(persisted).transpose()?.flatten();
+    chosen(text(object, QUERY)?, text(object, DOCUMENT_ID)?.as_deref(), persisted)
+}
+
+/// Returns the document in `extensions.persistedQuery.sha256Hash`.
+fn persisted(extensions: Value<'_>) -> Result<Option<Named>, Refusal> {
+    let Some(persisted) = only(extensions, "persistedQuery")? else { return Ok(None) };
+    Ok(Some(text(persisted, "sha256Hash")?.as_deref().map_or(Named::Unknown, Named::from)))
+}
+
+fn chosen<'r>(
+    text: Option<Cow<'r, str>>,
+    id: Option<&str>,
+    persisted: Option<Named>,
+) -> Result<Document<'r>, Refusal> {
+    match (text, id, persisted) {
+        (Some(text), None, _) => Ok(Document::Text(text)),
+        (None, Some(id), None) => {
+            Ok(Document::Named(id.strip_prefix("sha256:").map_or(Named::Unknown, Named::from)))
+        }
+        (None, None, Some(named)) => Ok(Document::Named(named)),
+        (None, None, None) => Err(Refusal::NoDocument),
+        _ => Err(Refusal::Ambiguous),
+    }
+}
