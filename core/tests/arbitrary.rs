@@ -120,6 +120,7 @@ fn route() -> impl Strategy<Value = Route> {
             error_when: None,
             error_statuses: Vec::new(),
             fallback: Fallback::default(),
+            guard: None,
         },
     )
 }

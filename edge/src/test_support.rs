@@ -32,6 +32,7 @@ pub fn snapshot(revision: u64, share: PartsPerMillion) -> Snapshot {
         error_when: None,
         error_statuses: Vec::new(),
         fallback: Fallback::default(),
+        guard: None,
     });
     snapshot
 }

@@ -3,7 +3,7 @@
 use cutover_core::Reason;
 
 /// All reasons, in the order in which the edge meets them.
-pub(super) const ORDER: [Reason; 15] = [
+pub(super) const ORDER: [Reason; 16] = [
     Reason::NoSnapshot,
     Reason::NoRoute,
     Reason::Emergency,
@@ -16,6 +16,7 @@ pub(super) const ORDER: [Reason; 15] = [
     Reason::Rollout,
     Reason::Braked,
     Reason::Diverted,
+    Reason::Guarded,
     Reason::Unadapted,
     Reason::Fallback,
     Reason::Internal,
@@ -26,6 +27,7 @@ pub(super) fn arm(reason: Reason) -> &'static str {
     match reason {
         Reason::Whitelisted => "new",
         Reason::Rollout | Reason::Experiment => "either",
+        Reason::Guarded => "none",
         Reason::Emergency
         | Reason::Disabled
         | Reason::Blacklisted
@@ -59,6 +61,7 @@ pub(super) fn meaning(reason: Reason) -> &'static str {
         Reason::Diverted => "the new backend failed several times in a row",
         Reason::Braked => "a change that lowered the flag has just been made",
         Reason::Experiment => "the user's variant in the experiment of the flag",
+        Reason::Guarded => "the guard of the route refused the request",
     }
 }
 

@@ -11,6 +11,7 @@ mod document;
 mod experiment;
 mod file;
 mod flag;
+mod guard;
 mod load;
 mod matcher;
 mod movement;

@@ -1,7 +1,7 @@
 //! Reads origins and routes.
 
 use super::{
-    compare,
+    compare, guard,
     matcher::matcher,
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
@@ -137,6 +137,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         let hint = "write unavailable, unreachable or never";
         cursor.choice(&choices, "is not a kind of fallback", hint)
     });
+    let guard = fields.read("guard", |cursor| guard::read(cursor, !adapt.is_empty()));
     fields.finish();
     Some(Route {
         id: id?,
@@ -150,6 +151,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         error_when,
         error_statuses,
         fallback: fallback.unwrap_or_default(),
+        guard,
     })
 }
 

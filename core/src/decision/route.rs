@@ -4,6 +4,7 @@
 use crate::{
     compare::{Comparison, HiddenError},
     decision::input::Input,
+    graphql::Guard,
     measurement::label::SlowLimits,
     request::identity::Source,
     rules::{origin::OriginOptions, route::Fallback},
@@ -48,6 +49,8 @@ pub struct CompiledRoute {
     pub error_statuses: Vec<u16>,
     /// Failures of the new backend after which legacy serves the request.
     pub fallback: Fallback,
+    /// Checks that GraphQL requests must pass before a backend gets them.
+    pub guard: Option<Guard>,
     /// Limits above which a response is slow; `None` if the flag has no active canary.
     pub slow_limits: Option<SlowLimits>,
 }

@@ -43,6 +43,8 @@ pub struct Inspected {
     pub operations: u32,
     /// Number of its documents that are not trusted. There are none unless the mode is [`TrustMode::Log`].
     pub untrusted: u32,
+    /// The last one of these, if its hash is known.
+    pub unknown: Option<DocumentHash>,
 }
 
 /// A document that the backend is asked for by its hash; `Unknown` if that is no SHA-256.
@@ -95,9 +97,9 @@ pub fn inspect(
             if request.body.is_none_or(|body| !body.is_empty()) {
                 return Err(Refusal::Ambiguous);
             }
-            check
-                .document(&document_of_url(request.query)?)
-                .map(|untrusted| Inspected { operations: 1, untrusted })
+            let mut inspected = Inspected::default();
+            check.document(&document_of_url(request.query)?, &mut inspected)?;
+            Ok(inspected)
         }
         "POST" => check.posted(request),
         _ => Err(Refusal::Method),
@@ -147,21 +149,20 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
                 if inspected.operations == limit {
                     return Err(Refusal::BatchSize(limit));
                 }
-                inspected.operations += 1;
-                inspected.untrusted += self.document(&document_of_object(item)?)?;
+                self.document(&document_of_object(item)?, &mut inspected)?;
             }
             if inspected.operations == 0 {
                 return Err(Refusal::NoDocument);
             }
         } else {
-            inspected.operations = 1;
-            inspected.untrusted = self.document(&document_of_object(root)?)?;
+            self.document(&document_of_object(root)?, &mut inspected)?;
         }
         Ok(inspected)
     }
 
-    /// Checks a document. Returns 1 if it is counted as not trusted, otherwise 0.
-    fn document(&self, document: &Document<'_>) -> Result<u32, Refusal> {
+    /// Checks a document and adds it to those that were inspected.
+    fn document(&self, document: &Document<'_>, inspected: &mut Inspected) -> Result<(), Refusal> {
+        inspected.operations += 1;
         let trusted = &self.guard.trusted_documents;
         if let Document::Text(text) = document {
             let scanned = scan(text, &self.guard.limits, self.guard.introspection == Introspection::Allow)?;
@@ -170,17 +171,23 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
             }
         }
         if trusted.is_off() {
-            return Ok(0);
+            return Ok(());
         }
-        let hash = match document {
+        let named = match document {
             Document::Text(text) => Named::Hash(DocumentHash((self.digest)(text.as_bytes()))),
             Document::Named(named) => *named,
         };
-        let is_trusted = matches!(hash, Named::Hash(hash) if trusted.contains(&hash));
-        match trusted.mode {
-            TrustMode::Enforce if !is_trusted => Err(Refusal::Untrusted),
-            _ => Ok(u32::from(!is_trusted)),
+        let hash = match named {
+            Named::Hash(hash) if trusted.contains(&hash) => return Ok(()),
+            Named::Hash(hash) => Some(hash),
+            Named::Unknown => None,
+        };
+        if trusted.mode == TrustMode::Enforce {
+            return Err(Refusal::Untrusted);
         }
+        inspected.untrusted += 1;
+        inspected.unknown = hash.or(inspected.unknown);
+        Ok(())
     }
 }
 

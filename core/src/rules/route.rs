@@ -12,6 +12,7 @@
 
 use crate::{
     compare::{Comparison, HiddenError},
+    graphql::Guard,
     request::identity::{Source, default_sources, is_default},
     routing::matcher::Matcher,
     vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
@@ -50,6 +51,9 @@ pub struct Route {
     /// Failures of the new backend after which legacy serves the request.
     #[serde(default, skip_serializing_if = "is_default_fallback")]
     pub fallback: Fallback,
+    /// Checks that GraphQL requests must pass before a backend gets them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// Failures of the new backend after which legacy serves the same request, if it can be sent a second time: safe

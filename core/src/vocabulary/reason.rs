@@ -38,11 +38,13 @@ pub enum Reason {
     Braked = 13,
     /// The variant of the experiment that owns the flag decided. No evidence for a canary: the flag's percentage had no part.
     Experiment = 14,
+    /// The guard of the route refused the request, so no backend got it. The last code that a decision has room for.
+    Guarded = 15,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -58,6 +60,7 @@ impl Reason {
         Reason::Diverted,
         Reason::Braked,
         Reason::Experiment,
+        Reason::Guarded,
     ];
 
     /// Returns the name in headers and documents.
@@ -78,6 +81,7 @@ impl Reason {
             Reason::Diverted => "DIVERTED",
             Reason::Braked => "BRAKED",
             Reason::Experiment => "EXPERIMENT",
+            Reason::Guarded => "GUARDED",
         }
     }
 }

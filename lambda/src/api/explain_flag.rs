@@ -85,7 +85,8 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Opt
         | Reason::Internal
         | Reason::Unadapted
         | Reason::Diverted
-        | Reason::Braked => "decided at the edge, not by the flag".to_owned(),
+        | Reason::Braked
+        | Reason::Guarded => "decided at the edge, not by the flag".to_owned(),
     }
 }
 

@@ -246,6 +246,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             error_when: None,
             error_statuses: Vec::new(),
             fallback: Fallback::default(),
+            guard: None,
         });
     }
     snapshot
