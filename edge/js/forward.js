@@ -2,6 +2,7 @@
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { claimComparison } from "./compare.js";
+import { refusalOf, unchecked } from "./guard.js";
 import {
   CLIENT_LEFT,
   decorate,
@@ -36,6 +37,7 @@ import {
   NO_ROUTE,
   REASON,
   REASON_FALLBACK,
+  REASON_GUARDED,
   REASON_INTERNAL,
   RETRYABLE,
   TIMEOUT,
@@ -99,12 +101,50 @@ export function forward(request, headers, env, context, url, table, decision, st
     adapted: decision & ADAPT ? { headers, unfit: undefined, reason: undefined, isOwn: false } : undefined,
   };
   reportIfDue(env, context, started);
-  const isPlain =
-    (decision & ADAPT) === 0 && sent.body === null && (table.hides === null || !table.hides[route]);
-  const answered = isPlain ? forwardPlain(forwarded) : forwardInspected(forwarded);
+  // A preflight of a browser executes nothing.
+  const isGuarded = table.guards !== null && table.guards[route] && sent.method !== "OPTIONS";
+  const answered = isGuarded ? forwardGuarded(forwarded) : forwardOn(forwarded);
   // A client may leave before its backend responds. What the backend does is evidence all the same.
   context.waitUntil(answered);
   return answered;
+}
+
+/**
+ * Forwards a request that no guard refuses.
+ *
+ * @param {ForwardedRequest} forwarded
+ */
+function forwardOn(forwarded) {
+  const { request, table, route, decision } = forwarded;
+  const isPlain =
+    (decision & ADAPT) === 0 && request.body === null && (table.hides === null || !table.hides[route]);
+  return isPlain ? forwardPlain(forwarded) : forwardInspected(forwarded);
+}
+
+/**
+ * Forwards a request if the guard of its route allows it. A request that cannot be checked is not forwarded.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @returns {Promise<Response>}
+ */
+async function forwardGuarded(forwarded) {
+  const { env, context, table, decision, open } = forwarded;
+  /** @type {Response | undefined} */
+  let refusal;
+  try {
+    refusal = await refusalOf(forwarded);
+  } catch (error) {
+    if (error === CLIENT_LEFT) return recover(forwarded, error, undefined);
+    console.error("a request is refused because the edge failed to check it:", error);
+    if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
+    refusal = unchecked();
+  }
+  if (refusal === undefined) return forwardOn(forwarded);
+  // No backend got it: for this reason the core counts it as evidence of nothing.
+  const refused = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_GUARDED;
+  open.decision = refused;
+  reportIfDue(env, context, count(open, refusal.status));
+  return decorate(refusal, refused, { table });
 }
 
 /**

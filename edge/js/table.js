@@ -15,6 +15,7 @@ const NO_TABLE = {
   adapters: [],
   compare: null,
   hides: null,
+  guards: null,
   fallback: null,
   groups: null,
   evaluates: false,

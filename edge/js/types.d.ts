@@ -120,6 +120,8 @@ interface Table {
   compare: (ComparePolicy | null)[] | null;
   /** By route: responses may hide errors. */
   hides: boolean[] | null;
+  /** By route: requests are checked by a guard. Null as a whole if no route has one. */
+  guards: boolean[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
   /** Address of the variants of the user that was decided last, see `testGroups` in wasm.js. Null if no experiment runs. */
@@ -336,4 +338,7 @@ interface Core {
     isMismatch: boolean,
   ): void;
   hides_error(route: number, generation: number, body: Uint8Array): boolean;
+
+  guard(packed: string, route: number, generation: number, body: Uint8Array, isTooLarge: boolean): number;
+  guard_lines(): string;
 }

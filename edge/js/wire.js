@@ -31,6 +31,7 @@ export const UNDECIDED = OWN_PATH | BOOT | TABLE | ASK;
 export const REASON_NO_SNAPSHOT = 8 << 16;
 export const REASON_FALLBACK = 9 << 16;
 export const REASON_INTERNAL = 10 << 16;
+export const REASON_GUARDED = 15 << 16;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
 // bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the
@@ -100,6 +101,15 @@ export const TICKET_KIND = 3;
 // Verdicts, the return values of `finish_comparison`.
 export const VERDICT_NONE = 0;
 export const VERDICT_MISMATCH = 2;
+
+// Verdicts of guards, see `guard_verdict` in edge/src/wire.rs: the mask of the status, 1 in place of a status if nothing was
+// checked, and the first bit of the number of documents that are not trusted.
+export const GUARD_STATUS = 0x3ff;
+export const GUARD_GONE = 1;
+export const GUARD_UNTRUSTED_SHIFT = 10;
+
+// The largest body of a guarded request, in bytes.
+export const MAX_GUARDED_BODY = 65536;
 
 // Reasons not to compare, by their index in `SkipReason::ALL`.
 export const SKIPPED_SIZE = 2;

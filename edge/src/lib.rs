@@ -12,6 +12,7 @@
 pub mod bindings;
 pub mod comparison_queue;
 pub mod counting;
+pub mod guarding;
 pub mod isolate;
 pub mod reporting;
 pub mod schedule;

@@ -410,6 +410,17 @@ pub mod verdict {
     pub const MISMATCH: u32 = 2;
 }
 
+/// Verdicts of guards, as JavaScript gets them: bits 0 to 9 are the status of the refusal, 0 if a backend may get the
+/// request, and from bit 10 on follows the number of its documents that are not trusted.
+pub mod guard_verdict {
+    /// In place of a status if the rules that decided the request are not held any more, so that nothing was checked.
+    pub const GONE: u32 = 1;
+    /// Mask of the status.
+    pub const STATUS: u32 = 0x3ff;
+    /// First bit of the number of documents.
+    pub const UNTRUSTED_SHIFT: u32 = 10;
+}
+
 /// Tickets of comparisons, as JavaScript gets them and gives them back: bits 0 and 1 are the kind, and from bit 2 on
 /// follows the number of the claim.
 pub mod ticket {

@@ -5,13 +5,14 @@ use cutover_core::{
     Reason,
     compare::SkipReason,
     decision::input::Input,
+    graphql,
     request::{identity, track},
     rules::route::Fallback,
 };
 use cutover_edge::{
     isolate::ofrep::ResponseKind,
     settings::DecisionHeaders,
-    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, step, ticket, verdict},
+    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, guard_verdict, step, ticket, verdict},
 };
 use std::collections::BTreeMap;
 
@@ -90,6 +91,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),
+        ("REASON_GUARDED", reason(Reason::Guarded)),
         ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
         ("MAX_MS", PackedOutcome::MAX_MS),
@@ -124,6 +126,10 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("TICKET_KIND", ticket::KIND),
         ("VERDICT_NONE", verdict::NONE),
         ("VERDICT_MISMATCH", verdict::MISMATCH),
+        ("GUARD_STATUS", guard_verdict::STATUS),
+        ("GUARD_GONE", guard_verdict::GONE),
+        ("GUARD_UNTRUSTED_SHIFT", guard_verdict::UNTRUSTED_SHIFT),
+        ("MAX_GUARDED_BODY", u32::try_from(graphql::MAX_BODY).unwrap()),
         ("SKIPPED_SIZE", skipped(SkipReason::Size)),
         ("SKIPPED_TIMEOUT", skipped(SkipReason::Timeout)),
         ("SKIPPED_UNREACHABLE", skipped(SkipReason::Unreachable)),

@@ -4,6 +4,7 @@ pub mod comparisons;
 pub mod entry;
 pub mod exchanges;
 mod groups;
+pub mod guards;
 pub mod kv;
 pub mod ofrep;
 pub mod own_paths;

@@ -40,6 +40,8 @@ struct Table<'i> {
     compare: PerRoute<(u32, u32, &'i [String], Option<&'i str>)>,
     /// For each route, true if a response with a success status may hide an error.
     hides: Option<Vec<bool>>,
+    /// For each route, true if its requests are checked by a guard; `None` altogether if no route has one.
+    guards: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
     /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
@@ -111,6 +113,9 @@ pub fn table() -> String {
             hides: routes()
                 .any(|route| route.error_when.is_some())
                 .then(|| routes().map(|route| route.error_when.is_some()).collect()),
+            guards: routes()
+                .any(|route| route.guard.is_some())
+                .then(|| routes().map(|route| route.guard.is_some()).collect()),
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),

@@ -35,6 +35,7 @@ mod flood;
 mod forecasts;
 mod forwarding;
 mod freshness;
+mod graphql_guard;
 mod hostile;
 mod identities;
 mod ingest;

@@ -71,6 +71,16 @@ impl Ingest {
         batches.values().filter_map(|batch| batch[list].as_array()).flatten().map(number).sum()
     }
 
+    /// Returns the requests that were decided for a reason, and those of them that count as errors of a server.
+    pub(super) fn decided(&self, reason: &str) -> [u64; 2] {
+        ["requests", "server_errors"].map(|name| {
+            self.sum("cells", |cell| {
+                let number = cell["counts"][name].as_u64().unwrap_or_default();
+                if cell["reason"] == reason { number } else { 0 }
+            })
+        })
+    }
+
     /// Returns the number of requests of the new arm that had no response in time.
     fn timeouts_of_new(&self) -> u64 {
         self.sum("cells", |cell| {
