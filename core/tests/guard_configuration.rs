@@ -79,7 +79,8 @@ fn trusted_documents_are_kept_by_their_hashes_in_order() {
     let (one, two) = ("{ one }", "query Two {\n  two\n}");
     let known = hash("elsewhere");
     let text = format!(
-        "{{ trusted_documents: {{ mode: enforce, documents: ['{one}', \"query Two {{\\n  two\\n}}\", {known}, '{one}'] }} }}"
+        "{{ trusted_documents: {{ mode: enforce, \
+         documents: ['{one}', \"query Two {{\\n  two\\n}}\", {known}, '{one}'] }} }}"
     );
     let mut expected = vec![hash(one), hash(two), known];
     expected.sort();

@@ -1,5 +1,5 @@
-// Guards of GraphQL: a request is checked before a backend gets it. Only requests of guarded routes come here; the bodies of
-// all others are not read. The core checks, see edge/src/guarding.rs.
+// Guards of GraphQL: a request is checked before a backend gets it. Only requests of guarded routes come here; the
+// bodies of all others are not read. The core checks, see edge/src/guarding.rs.
 import { NO_BYTES, readBuffer, TOO_LARGE } from "./body.js";
 import { CLIENT_LEFT, problem } from "./http.js";
 import { core } from "./wasm.js";
@@ -22,8 +22,9 @@ let nextLine = 0;
 let suppressed = 0;
 
 /**
- * Checks a request, and returns the response with which it is refused; undefined if a backend may get it. A body that was
- * read is put into the request again, byte for byte. Rejects with CLIENT_LEFT if the client breaks off its upload.
+ * Checks a request, and returns the response with which it is refused; undefined if a backend may get it. A body that
+ * was read is put into the request again, byte for byte. Rejects with CLIENT_LEFT if the client breaks off its
+ * upload.
  *
  * @param {ForwardedRequest} forwarded
  * @returns {Promise<Response | undefined>}
@@ -31,15 +32,12 @@ let suppressed = 0;
 export async function refusalOf(forwarded) {
   const { request, url, table, route, open } = forwarded;
   const { method, headers } = request;
-  let body = NO_BYTES;
-  let isTooLarge = false;
-  const upload = request.body;
   const coding = headers.get("content-encoding") ?? "identity";
-  if (upload !== null && coding.toLowerCase() !== "identity") {
-    // Refused for that, whatever is in it.
-    upload.cancel().catch(() => {});
-    isTooLarge = true;
-  } else if (upload !== null) {
+  // All others are refused if they have a body, whatever is in it.
+  const isRead = method === "POST" && request.body !== null && coding.toLowerCase() === "identity";
+  let body = NO_BYTES;
+  let isTooLarge = !isRead && request.body !== null && headers.get("content-length") !== "0";
+  if (isRead) {
     const since = Date.now();
     try {
       body = new Uint8Array(await readBuffer(request, headers, MAX_GUARDED_BODY));
@@ -59,7 +57,7 @@ export async function refusalOf(forwarded) {
   if (status !== 0) return refused(status);
   const untrusted = verdict >>> GUARD_UNTRUSTED_SHIFT;
   if (untrusted !== 0) logUntrusted(untrusted);
-  if (upload !== null) {
+  if (isRead) {
     forwarded.request = new Request(request, { body });
     forwarded.kept = forwarded.request;
   }

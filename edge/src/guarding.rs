@@ -16,8 +16,9 @@ pub struct Checked {
     pub lines: String,
 }
 
-/// Checks a request of a route. The values of `packed` are `Content-Type`, `Content-Encoding` and `Accept`. `body` is `None`
-/// if it is too large to be read, and `digest` returns the SHA-256 of its argument. Returns `None` if there is no such route.
+/// Checks a request of a route. The values of `packed` are `Content-Type`, `Content-Encoding` and `Accept`. `body` is
+/// `None` if it is too large to be read, and `digest` returns the SHA-256 of its argument. Returns `None` if there is
+/// no such route.
 pub fn check(
     rules: &Ruleset,
     route: usize,

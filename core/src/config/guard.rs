@@ -7,8 +7,8 @@ use crate::graphql::{
 };
 use sha2::{Digest, Sha256};
 
-const HINT: &str = "write guard: {} for the usual limits, or { limits: { depth: 12 }, introspection: allow, batches: 5, \
-                    trusted_documents: { mode: log, documents: [] } }";
+const HINT: &str = "write guard: {} for the usual limits, or { limits: { depth: 12 }, introspection: allow, \
+                    batches: 5, trusted_documents: { mode: log, documents: [] } }";
 
 const DOCUMENTS_HINT: &str =
     "write a list whose items are documents of GraphQL, or their SHA-256 in 64 hexadecimal digits";

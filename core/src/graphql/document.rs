@@ -1,26 +1,12 @@
-//! The scanner of a document: the grammar of GraphQL's executable definitions, with counters instead of a tree.
+//! Documents: the grammar of GraphQL's executable definitions, with counters in place of a tree.
 
 use crate::graphql::{
     fragments::flatten,
     lexer::{Lexer, Token},
-    limits::{Limits, MAX_SELECTION_SETS, MAX_VALUE_NESTING},
+    limits::Limits,
     refusal::Refusal,
+    scanner::{Counts, Definition, Scanner, count},
 };
-
-/// Counts of a definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Most fields inside one another.
-    pub depth: u32,
-    /// Fields with an alias.
-    pub aliases: u32,
-    /// Fields that are in no other field of the definition.
-    pub root_fields: u32,
-    /// Fields.
-    pub fields: u32,
-    /// Directives.
-    pub directives: u32,
-}
 
 /// A document within its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,25 +19,6 @@ pub struct Scanned {
     pub fragments: u32,
     /// True if all its operations are queries.
     pub has_only_queries: bool,
-}
-
-/// An operation, or a fragment with its name.
-#[derive(Debug)]
-pub(super) struct Definition<'a> {
-    pub(super) fragment: Option<&'a str>,
-    /// Without the fragments that it spreads.
-    pub(super) own: Counts,
-    /// Range of its spreads in the document's.
-    pub(super) first_spread: usize,
-    pub(super) end_spread: usize,
-}
-
-/// The place at which a definition spreads a fragment.
-#[derive(Debug)]
-pub(super) struct Spread<'a> {
-    pub(super) fragment: &'a str,
-    /// Number of fields around it.
-    pub(super) depth: u32,
 }
 
 /// Scans a document.
@@ -100,57 +67,7 @@ pub(super) fn scan_counting(
     (scanned, steps)
 }
 
-struct Scanner<'a, 'l> {
-    lexer: Lexer<'a>,
-    /// The token that comes next.
-    token: Token<'a>,
-    limits: &'l Limits,
-    allows_introspection: bool,
-    definitions: Vec<Definition<'a>>,
-    spreads: Vec<Spread<'a>>,
-    has_only_queries: bool,
-}
-
-/// Adds one to a counter. Fails beyond the limit.
-fn count(counter: &mut u32, limit: u32, refusal: fn(u32) -> Refusal) -> Result<(), Refusal> {
-    *counter = counter.saturating_add(1);
-    if *counter > limit { Err(refusal(limit)) } else { Ok(()) }
-}
-
 impl<'a> Scanner<'a, '_> {
-    fn advance(&mut self) -> Result<(), Refusal> {
-        self.token = self.lexer.next()?;
-        Ok(())
-    }
-
-    fn syntax<T>(&self) -> Result<T, Refusal> {
-        Err(self.lexer.syntax())
-    }
-
-    fn expect(&mut self, mark: u8) -> Result<(), Refusal> {
-        if self.token == Token::Mark(mark) { self.advance() } else { self.syntax() }
-    }
-
-    /// Takes a mark if it comes next.
-    fn take(&mut self, mark: u8) -> Result<bool, Refusal> {
-        let is_next = self.token == Token::Mark(mark);
-        if is_next {
-            self.advance()?;
-        }
-        Ok(is_next)
-    }
-
-    fn name(&mut self) -> Result<&'a str, Refusal> {
-        let Token::Name(name) = self.token else { return self.syntax() };
-        self.advance()?;
-        Ok(name)
-    }
-
-    /// Takes the name of a fragment or of a type that is followed by `on`.
-    fn word_on(&mut self) -> Result<(), Refusal> {
-        if self.name()? == "on" { Ok(()) } else { self.syntax() }
-    }
-
     fn document(&mut self) -> Result<(), Refusal> {
         self.advance()?;
         let (mut operations, mut fragments) = (0, 0);
@@ -228,6 +145,11 @@ impl<'a> Scanner<'a, '_> {
         self.directives(own, false)
     }
 
+    /// Takes the name of a fragment or of a type that is followed by `on`.
+    fn word_on(&mut self) -> Result<(), Refusal> {
+        if self.name()? == "on" { Ok(()) } else { self.syntax() }
+    }
+
     fn fragment_head(&mut self, own: &mut Counts) -> Result<&'a str, Refusal> {
         self.advance()?;
         let name = self.name()?;
@@ -252,155 +174,5 @@ impl<'a> Scanner<'a, '_> {
             self.take(b'!')?;
         }
         Ok(())
-    }
-
-    fn directives(&mut self, own: &mut Counts, is_constant: bool) -> Result<(), Refusal> {
-        let mut here = 0;
-        while self.take(b'@')? {
-            count(&mut here, self.limits.directives_per_node, Refusal::DirectivesPerNode)?;
-            count(&mut own.directives, self.limits.directives, Refusal::Directives)?;
-            self.name()?;
-            self.arguments(is_constant)?;
-        }
-        Ok(())
-    }
-
-    fn arguments(&mut self, is_constant: bool) -> Result<(), Refusal> {
-        if self.take(b'(')? {
-            loop {
-                self.name()?;
-                self.expect(b':')?;
-                self.value(is_constant)?;
-                if self.take(b')')? {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Scans a value. Of each list and object around the present place, one bit says which of the two it is.
-    fn value(&mut self, is_constant: bool) -> Result<(), Refusal> {
-        let limit = self.limits.value_nesting.min(MAX_VALUE_NESTING);
-        let (mut objects, mut nesting) = (0_u64, 0);
-        loop {
-            match self.token {
-                Token::Mark(mark @ (b'[' | b'{')) => {
-                    count(&mut nesting, limit, Refusal::ValueNesting)?;
-                    objects = objects << 1 | u64::from(mark == b'{');
-                    self.advance()?;
-                }
-                Token::Mark(b'$') if !is_constant => {
-                    self.advance()?;
-                    self.name()?;
-                }
-                Token::Number | Token::Text | Token::Name(_) => self.advance()?,
-                _ => return self.syntax(),
-            }
-            // Close what ends here, up to the next value.
-            loop {
-                if nesting == 0 {
-                    return Ok(());
-                }
-                let is_object = objects & 1 == 1;
-                if !self.take(if is_object { b'}' } else { b']' })? {
-                    if is_object {
-                        self.name()?;
-                        self.expect(b':')?;
-                    }
-                    break;
-                }
-                objects >>= 1;
-                nesting -= 1;
-            }
-        }
-    }
-
-    /// Scans a selection set and all that are in it. Of each one around the present place, one bit says if it is a field's.
-    fn selection_sets(&mut self, own: &mut Counts, is_operation: bool) -> Result<(), Refusal> {
-        let (mut of_fields, mut sets) = (0_u128, 0);
-        let mut depth = 0;
-        let mut opens_field = false;
-        loop {
-            self.expect(b'{')?;
-            count(&mut sets, MAX_SELECTION_SETS, Refusal::SelectionSets)?;
-            of_fields = of_fields << 1 | u128::from(opens_field);
-            depth += u32::from(opens_field);
-            let mut is_empty = true;
-            // Pass selections without one of their own, up to the next selection set that begins.
-            loop {
-                if !is_empty && self.take(b'}')? {
-                    depth -= u32::from(of_fields & 1 == 1);
-                    of_fields >>= 1;
-                    sets -= 1;
-                    if sets == 0 {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                is_empty = false;
-                match self.token {
-                    Token::Spread => {
-                        if self.fragment(own, depth)? {
-                            continue;
-                        }
-                        opens_field = false;
-                        break;
-                    }
-                    Token::Name(_) => {
-                        self.field(own, depth, is_operation)?;
-                        if self.token == Token::Mark(b'{') {
-                            opens_field = true;
-                            break;
-                        }
-                    }
-                    _ => return self.syntax(),
-                }
-            }
-        }
-    }
-
-    /// Scans a spread, or the head of an inline fragment. Returns true for a spread.
-    fn fragment(&mut self, own: &mut Counts, depth: u32) -> Result<bool, Refusal> {
-        self.advance()?;
-        let mut is_spread = false;
-        if let Token::Name(fragment) = self.token {
-            self.advance()?;
-            if fragment == "on" {
-                self.name()?;
-            } else {
-                is_spread = true;
-                self.spreads.push(Spread { fragment, depth });
-            }
-        }
-        self.directives(own, false)?;
-        Ok(is_spread)
-    }
-
-    /// Scans a field up to its selection set.
-    fn field(&mut self, own: &mut Counts, depth: u32, is_operation: bool) -> Result<(), Refusal> {
-        let limits = self.limits;
-        if depth >= limits.depth {
-            return Err(Refusal::Depth(limits.depth));
-        }
-        own.depth = own.depth.max(depth + 1);
-        count(&mut own.fields, limits.fields, Refusal::Fields)?;
-        if depth == 0 {
-            // A fragment's are root fields only if it is spread at the root.
-            let limit = if is_operation { limits.root_fields } else { u32::MAX };
-            count(&mut own.root_fields, limit, Refusal::RootFields)?;
-        }
-        let mut name = self.name()?;
-        if self.take(b':')? {
-            count(&mut own.aliases, limits.aliases, Refusal::Aliases)?;
-            name = self.name()?;
-        }
-        // Types may return the query's root again, so introspection is possible below it too. No other field may have
-        // such a name.
-        if !self.allows_introspection && matches!(name, "__schema" | "__type") {
-            return Err(Refusal::Introspection);
-        }
-        self.arguments(false)?;
-        self.directives(own, false)
     }
 }

@@ -1,10 +1,10 @@
-//! The counts of definitions together with the fragments that they spread. Each definition is visited once, and each spread
-//! twice at most, however often a fragment is repeated.
+//! The counts of definitions together with the fragments that they spread. Each definition is visited once, and each
+//! spread twice at most, however often a fragment is repeated.
 
 use crate::graphql::{
-    document::{Counts, Definition, Spread},
     limits::Limits,
     refusal::Refusal,
+    scanner::{Counts, Definition, Spread},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Most of everything that one document may contain. Counts include the fragments that an operation spreads, each time it
-/// does.
+/// Most of everything that one document may contain. Counts include the fragments that an operation spreads, each
+/// time it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {

@@ -1,8 +1,8 @@
 //! GraphQL requests checked before a backend gets them: limits of what a document may ask for, and documents that are
 //! trusted.
 //!
-//! A document comes from strangers, so it is scanned once, without a tree and without recursion, and the scan stops at the
-//! first limit. Definitions are then counted together along the fragments that they spread, each once.
+//! A document comes from strangers, so it is scanned once, without a tree and without recursion, and the scan stops
+//! at the first limit. Definitions are then counted together along the fragments that they spread, each once.
 
 mod document;
 mod fragments;
@@ -11,11 +11,13 @@ mod lexer;
 mod limits;
 mod refusal;
 mod request;
+mod scanner;
+mod selections;
 
 #[cfg(test)]
 mod tests;
 
-pub use document::{Counts, Scanned, scan};
+pub use document::{Scanned, scan};
 pub use guard::{
     DocumentHash, Guard, Introspection, InvalidDocumentHash, MAX_BATCH, MAX_DOCUMENTS, TrustMode,
     TrustedDocuments,
@@ -23,3 +25,4 @@ pub use guard::{
 pub use limits::{Limit, Limits};
 pub use refusal::Refusal;
 pub use request::{GuardedRequest, Inspected, MAX_BODY, inspect, response_type};
+pub use scanner::Counts;

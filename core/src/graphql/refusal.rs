@@ -1,7 +1,7 @@
 //! Reasons for refusing a request.
 
-/// Reason for which a guarded route refuses a request. The message is for the client: it says what to change, and repeats
-/// nothing of the request.
+/// Reason for which a guarded route refuses a request. The message is for the client: it says what to change, and
+/// repeats nothing of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The document has too many bytes.
@@ -82,7 +82,8 @@ pub enum Refusal {
     /// The body is not JSON, or not that of a request.
     #[error("the request is not a JSON object with the document as a string in `query`")]
     Json,
-    /// A parameter is there twice, or in another place or spelling too, so that backends may differ in which one they take.
+    /// A parameter is there twice, or in another place or spelling too, so that backends may differ in which one they
+    /// take.
     #[error("a parameter of the request is repeated, or not spelled as GraphQL over HTTP does")]
     Ambiguous,
     /// There is neither a document nor the hash of one.

@@ -1,5 +1,5 @@
-//! A request of GraphQL over HTTP, from its parts. Where backends may differ in the document that they would execute, it is
-//! refused: only then is the scanned document the one that is executed.
+//! A request of GraphQL over HTTP, from its parts. Where backends may differ in the document that they would execute,
+//! it is refused: only then is the scanned document the one that is executed.
 
 use crate::{
     graphql::{
@@ -251,8 +251,8 @@ fn document_of_url(query: &str) -> Result<Document<'_>, Refusal> {
     chosen(text, id.as_deref(), persisted)
 }
 
-/// Returns the field with this name. Fails if it is there twice, or in another spelling: there are readers of JSON that do
-/// not distinguish capitals, and others that take the first of two.
+/// Returns the field with this name. Fails if it is there twice, or in another spelling: there are readers of JSON
+/// that do not distinguish capitals, and others that take the first of two.
 fn only<'t>(object: Value<'t>, name: &str) -> Result<Option<Value<'t>>, Refusal> {
     let mut found = None;
     for (key, value) in object.members() {

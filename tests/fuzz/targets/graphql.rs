@@ -1,5 +1,5 @@
-//! A guarded request: whatever its document, its URL and its body are, it is allowed or refused within linear work, and the
-//! refusal is JSON. The first line is the URL's query, and the rest the document or the body.
+//! A guarded request: whatever its document, its URL and its body are, it is allowed or refused within linear work,
+//! and the refusal is JSON. The first line is the URL's query, and the rest the document or the body.
 
 #![no_main]
 

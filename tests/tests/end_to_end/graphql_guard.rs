@@ -1,5 +1,5 @@
-//! Guarded routes of GraphQL: what is refused reaches no backend, what is allowed arrives byte for byte, and other routes are
-//! as before.
+//! Guarded routes of GraphQL: what is refused reaches no backend, what is allowed arrives byte for byte, and other
+//! routes are as before.
 
 use super::teardown::Ingest;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -298,8 +298,8 @@ async fn a_route_without_a_guard_streams_as_before() {
     );
     let edge = SingleRouteWorker::configured(&yaml, &[]).await;
     let mut client = TcpStream::connect(("127.0.0.1", edge.port())).await.unwrap();
-    let begin = b"POST /other HTTP/1.1\r\nhost: h\r\nx-user-id: u\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
-                  5\r\nfirst\r\n";
+    let begin = b"POST /other HTTP/1.1\r\nhost: h\r\nx-user-id: u\r\nconnection: close\r\n\
+                  transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
     client.write_all(begin).await.unwrap();
     let first = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await;
     assert_eq!(first.expect("the upload streams").as_deref(), Some("/other"));

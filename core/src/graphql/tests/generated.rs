@@ -44,7 +44,7 @@ const PLAIN: [&str; 9] = [
     "on",
 ];
 
-/// What may be between tokens.
+/// Texts that may be between tokens.
 const IGNORED: [&str; 6] = [" ", "\n", " ,\t", "\u{feff} ", "# } \" {\r\n", "\r"];
 
 fn value() -> impl Strategy<Value = Value> {
@@ -265,8 +265,9 @@ proptest! {
             prop_oneof![
                 "\\PC{0,6}",
                 proptest::sample::select(vec![
-                    "{", "}", "(", ")", "[", "]", ":", "=", "@", "$", "!", "...", "on", "query", "fragment", "F", "a", "\"",
-                    "\"\"\"", "\\", "\\u", "1", "-", ".", "#", "\n", ",", "\u{feff}", "__schema", "{a}", "fragment F on T",
+                    "{", "}", "(", ")", "[", "]", ":", "=", "@", "$", "!", "...", "on", "query", "fragment", "F", "a",
+                    "\"", "\"\"\"", "\\", "\\u", "1", "-", ".", "#", "\n", ",", "\u{feff}", "__schema", "{a}",
+                    "fragment F on T",
                 ]).prop_map(str::to_owned),
             ],
             0..200,

@@ -140,7 +140,8 @@ fn a_limit_stops_the_scan() {
     assert!(work < 20_000);
 }
 
-/// Nesting costs bits: the deepest that the scanner follows is accepted, the next level refused, whatever the limits say.
+/// Nesting costs bits: the deepest that the scanner follows is accepted, the next level refused, whatever the limits
+/// say.
 #[test]
 fn nesting_ends_where_its_bits_end() {
     let sets = |depth: usize| format!("{{{}a{}}}", "...{".repeat(depth - 1), "}".repeat(depth - 1));

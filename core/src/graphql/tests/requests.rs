@@ -251,7 +251,10 @@ fn a_refusal_has_the_type_that_the_client_accepts() {
 
 #[test]
 fn a_refusal_is_an_error_of_graphql() {
-    let expected = r#"{"errors":[{"message":"fields are nested more than 10 levels deep","extensions":{"code":"TOO_DEEP"}}]}"#;
+    let expected = concat!(
+        r#"{"errors":[{"message":"fields are nested more than 10 levels deep","#,
+        r#""extensions":{"code":"TOO_DEEP"}}]}"#
+    );
     assert_eq!(Refusal::Depth(10).body(), expected);
     let statuses =
         [Refusal::Depth(1), Refusal::Method, Refusal::QueriesOnly, Refusal::Body(1), Refusal::MediaType];
