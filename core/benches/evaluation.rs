@@ -1,10 +1,14 @@
-//! Time and allocations of one evaluation with two conditions, on the host. Run it with `cargo
+//! Time and allocations of one evaluation with two conditions, and the time of a guard, on the host. Run it with `cargo
 //! bench -p cutover-core`.
 #![allow(clippy::panic, missing_docs, reason = "a benchmark should fail loudly")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use cutover_core::{
-    Facts, Ruleset, Snapshot, Timestamp, config::Config, decide, decide_flag, vocabulary::revision::Revision,
+    Facts, Ruleset, Snapshot, Timestamp,
+    config::Config,
+    decide, decide_flag,
+    graphql::{Guard, GuardedRequest, inspect},
+    vocabulary::revision::Revision,
 };
 use std::hint::black_box;
 
@@ -79,5 +83,29 @@ fn evaluation(criterion: &mut Criterion) {
     criterion.bench_function("evaluate: segment, split", |bencher| bencher.iter(value));
 }
 
-criterion_group!(benches, evaluation);
+/// Returns a query of two kilobytes.
+fn query() -> String {
+    let fields =
+        (0..42).map(|field| format!("  field{field}(first: {field}, after: $cursor) {{ id name }}\n"));
+    format!("query Q($cursor: String) {{\n  viewer {{\n{}  }}\n}}\n", fields.collect::<String>())
+}
+
+/// The check of a guarded request: the body read as JSON, and its document scanned.
+fn guard(criterion: &mut Criterion) {
+    let query = query();
+    let body = serde_json::json!({ "query": query, "variables": { "cursor": "abc" } }).to_string();
+    let guard = Guard::default();
+    let request = GuardedRequest {
+        method: "POST",
+        query: "",
+        content_type: Some("application/json"),
+        content_encoding: None,
+        body: Some(body.as_bytes()),
+    };
+    let check = || inspect(black_box(&request), black_box(&guard), |_| [0; 32]);
+    assert!(check().is_ok(), "{:?}", check());
+    criterion.bench_function("guard: a query of 2 KB", |bencher| bencher.iter(check));
+}
+
+criterion_group!(benches, evaluation, guard);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! Documents of a megabyte whose shapes are made to crash or to stop a reader.
 
 use super::unlimited;
-use crate::graphql::{Limits, Refusal, document::scan_counting, scan};
+use crate::graphql::{Limit, Limits, Refusal, document::scan_counting, scan};
 
 /// Bytes of each document.
 const SIZE: usize = 1 << 20;
@@ -110,6 +110,25 @@ fn work_is_linear_without_any_limit() {
     for (name, text) in shapes() {
         let (_, work) = scan_counting(&text, &unlimited(), false);
         assert!(work <= WORK_PER_BYTE * text.len(), "{name}: {work} for {} bytes", text.len());
+    }
+}
+
+/// Memory is bounded by the limits, whatever the size of the document.
+#[test]
+fn memory_is_bounded_by_the_limits() {
+    let usual = Limits { bytes: u32::MAX, ..Limits::default() };
+    let mut largest = Limits::default();
+    for limit in Limit::ALL {
+        *(limit.of)(&mut largest) = limit.maximum;
+    }
+    largest.bytes = u32::MAX;
+    for (name, text) in shapes() {
+        for (limits, bytes) in [(usual, 64_000), (largest, 1_000_000)] {
+            let measured = allocation_counter::measure(|| {
+                let _ = scan(&text, &limits, false);
+            });
+            assert!(measured.bytes_max <= bytes, "{name}: {} bytes", measured.bytes_max);
+        }
     }
 }
 
