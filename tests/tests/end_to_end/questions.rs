@@ -1,7 +1,7 @@
 //! Questions of isolates: signed, answered with the state of the control plane, and not stored.
 
 use cutover_core::{
-    Revision,
+    DeploymentId, Revision,
     measurement::{pace::Pace, question::Question},
 };
 use cutover_lambda::measurement::ask as ask_function;
@@ -42,6 +42,14 @@ async fn a_question_is_answered_from_the_head_and_written_nowhere() {
         "revision": revision, "deployment": deployment, "interval_ms": 5_000
     });
     assert_eq!((status, &answer), (200, &expected));
+    // One that names its deployment is told of another one alone.
+    let named = |deployment: &str| {
+        let deployment = Some(deployment.parse::<DeploymentId>().unwrap());
+        Question { deployment, ..Question::since(Revision(revision)) }.encode()
+    };
+    let (_, answer) = ask(&url, &named(deployment)).await;
+    assert_eq!(answer, json!({ "revision": revision, "interval_ms": 5_000 }));
+    assert_eq!(ask(&url, &named(&"f".repeat(32))).await.1, expected);
     let (_, answer) = ask(&url, &question(revision - 1)).await;
     let brake = json!({
         "revision": revision, "flag": "graphql_reviews_read", "enabled": true, "rollout": 5.0
