@@ -20,7 +20,7 @@
 //! `"guardrails": [[1234567890123456789, 1, 4, 17]]`. They are judged by themselves, and whoever else is left out leaves
 //! out none of them.
 
-use crate::{measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
+use crate::{json::omit::is_zero, measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
 use serde::{Deserialize, Serialize};
 
 /// Most exposures and outcomes in one batch together, at most 60 KB. An outcome with an id takes the room of two.
@@ -187,10 +187,6 @@ fn no_bound() -> u64 {
 
 fn is_no_bound(theta: &u64) -> bool {
     *theta == no_bound()
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl ExperimentPart {
