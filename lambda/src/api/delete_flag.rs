@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role},
+    store::{Meta, Role},
 };
 use axum::{extract::State, http::StatusCode};
 use serde_json::json;
@@ -55,13 +55,7 @@ pub(super) async fn handle(
             let hint = "remove these first, or disable the flag to send all users to legacy";
             return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
         }
-        let name = name.clone();
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, json!({ "deleted": name }))),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
 }

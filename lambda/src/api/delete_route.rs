@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{Meta, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -49,13 +49,7 @@ pub(super) async fn handle(
         let mut config = truth.config.clone();
         config.routes.retain(|kept| kept.id != id);
         let moves = movements(&truth.config, &config, |name| truth.run_salt(name));
-        let deleted = json!({ "deleted": id, "moves": moves });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": id, "moves": moves })))
     })
     .await
 }

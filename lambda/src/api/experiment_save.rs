@@ -75,13 +75,7 @@ pub(super) async fn delete(
         }
         let mut config = truth.config.clone();
         config.ab_tests.remove(&name);
-        let deleted = json!({ "deleted": name });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
 }

@@ -25,6 +25,18 @@ pub struct Proposal {
     pub answer: Box<dyn Fn(&Outcome<'_>) -> (StatusCode, Value) + Send>,
 }
 
+impl Proposal {
+    /// Proposes a configuration from which an object was deleted, with `deleted` as the body of the response.
+    pub fn of_deletion(config: Config, deleted: Value) -> Self {
+        Self {
+            config,
+            emergency: EmergencyChange::Keep,
+            others: Vec::new(),
+            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
+        }
+    }
+}
+
 /// Outcome of a change, from which the response is built.
 #[derive(Debug)]
 pub struct Outcome<'a> {
