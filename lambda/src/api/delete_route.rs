@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{Meta, Role, State as Truth},
+    store::{Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -35,8 +35,7 @@ pub(super) async fn handle(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::RouteDelete, |truth| {
         let route = find(truth, &id)?;
-        let version = truth.meta(SECTION, id.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the route {id}"), version)?;
+        demand.must_be_as_seen(truth, "route", SECTION, id.as_str())?;
         let users = users(truth, route);
         if !users.is_empty() {
             let detail = format!("the route {id} is used by {}", users.join(", "));
