@@ -339,9 +339,10 @@ impl<'p> Folding<'p> {
         let now = clock::now().millis();
         for run in self.running() {
             let Some(gap) = self.cursor.expired_of(&run, now) else { continue };
-            let why = "evaluation was off for longer than the log is kept";
-            tracing::error!(event = "log_gap", why, since = gap.since.millis(), "counts have expired");
-            note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
+            if note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run)) {
+                let why = "nothing was read for longer than the log is kept";
+                tracing::error!(event = "log_gap", why, since = gap.since.millis(), "counts have expired");
+            }
         }
         self.note_expired_reports(now);
     }
@@ -359,8 +360,12 @@ impl<'p> Folding<'p> {
 }
 
 /// Notes that the counts of a flag in a period have expired before they were folded. The run is the newest one of the flag.
-fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) {
-    let FlagGap { since, until } = gap;
-    tracing::error!(event = "flag_gap", flag, %since, %until, "counts of a flag have expired");
-    cursor.note_gap(flag, gap, run);
+/// Returns true if that was logged: it is not if the same gap has hardly grown since the last time.
+fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) -> bool {
+    let is_news = cursor.note_gap(flag, gap, run);
+    if is_news {
+        let FlagGap { since, until } = gap;
+        tracing::error!(event = "flag_gap", flag, %since, %until, "counts of a flag have expired");
+    }
+    is_news
 }

@@ -126,8 +126,10 @@ impl Folding<'_> {
 }
 
 /// Notes that the reports of an experiment, whose phase began at `began`, have expired in a period before they were folded.
+/// It is logged unless the same gap has hardly grown since the last time.
 fn note_report_gap(cursor: &mut Cursor, name: &ExperimentName, gap: FlagGap, began: Timestamp) {
-    let FlagGap { since, until } = gap;
-    tracing::error!(event = "report_gap", experiment = %name, %since, %until, "reports of an experiment have expired");
-    cursor.note_report_gap(&LedgerSubject::Experiment(name).to_string(), gap, began);
+    if cursor.note_report_gap(&LedgerSubject::Experiment(name).to_string(), gap, began) {
+        let FlagGap { since, until } = gap;
+        tracing::error!(event = "report_gap", experiment = %name, %since, %until, "reports of an experiment have expired");
+    }
 }
