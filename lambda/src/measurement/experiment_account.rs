@@ -111,7 +111,8 @@ impl ExperimentAccount {
         let Some(phase) = self.phase.as_ref().filter(is_taken) else { return };
         let number = phase.identity.phase;
         let previous = phase.previous.as_deref().filter(is_taken).map(|phase| phase.identity.phase);
-        if phase.ended.is_none() {
+        // A ledger that begins anew is read from before its phase on.
+        if phase.ended.is_none() && arrived >= phase.identity.began {
             let is_other = |part: &&ExperimentPart| {
                 part.experiment == self.name && part.phase != number && Some(part.phase) != previous
             };
