@@ -135,7 +135,7 @@ const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promot
 
 /// Events of faults, and of acts that this stack does not see. Those that alarms count are asserted in counting.rs,
 /// consistency.rs and evaluation.rs; no secret of a local stack is in Secrets Manager.
-const NOT_HERE: [&str; 23] = [
+const NOT_HERE: [&str; 24] = [
     "batch_unreadable",
     "canary_undecided",
     "change_lapsed",
@@ -157,6 +157,7 @@ const NOT_HERE: [&str; 23] = [
     "report_gap",
     "restart",
     "secret_unreadable",
+    "setting_lowered",
     "spans_dropped",
     "tick_failed",
 ];
