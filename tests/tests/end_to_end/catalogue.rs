@@ -365,7 +365,7 @@ async fn a_canary_whose_backends_agree_climbs_and_one_with_a_changed_field_does_
     let Size { limit, change_rate, per_second, patience } = if is_deep() {
         Size { limit: 0.001, change_rate: 0.005, per_second: 360.0, patience: 300 }
     } else {
-        Size { limit: 0.02, change_rate: 0.1, per_second: 160.0, patience: 90 }
+        Size { limit: 0.02, change_rate: 0.1, per_second: 160.0, patience: 180 }
     };
     let old = Origin::start_catalogue(Backend::Legacy).await;
     let new = Origin::start_catalogue(Backend::New).await;
