@@ -205,9 +205,9 @@ async fn dashboards_alarms_and_runbooks_name_only_what_exists() {
     // A canary that climbs, comes back, and is paused when it is tried again, so that everything that can be told is told.
     let canary = Canary::start(&plan(50.0, &[80.0, 100.0], ""), Options::default()).await;
     let traffic = canary.under_traffic(200.0).await;
-    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.tick_until("at the second step", 120, |status| status["step"] == 1).await;
     canary.new_fails(errors(0.5));
-    canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    canary.tick_until("rolled back", 120, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
     let stack = &canary.stack;
     stack.management().send("POST", "/publication", &[], None).await.expect(200);
