@@ -121,7 +121,7 @@ impl DynamoDb {
         }
     }
 
-    /// Waits until the only isolate has reported this many more times, and has promised another batch with the last one.
+    /// Waits until the only isolate has reported this many more times, and promised another batch with the last one.
     pub async fn stores_more_batches(&self, times: u64) {
         let last = || {
             let newest = self.batches().into_iter().max_by_key(|batch| batch.sequence);

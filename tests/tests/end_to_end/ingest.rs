@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 /// Time within which an isolate is answered, whatever the store does: 3 s, and what a busy machine adds.
 const LIMIT: Duration = Duration::from_millis(3_500);
 
-/// Time within which a test that measures among others has its answer: that of the limit, on a machine that is busy, and less
-/// than the least timeout of a function.
+/// Time within which a test that measures among others has its answer: longer than the limit, because such a machine is
+/// busy, and shorter than the least timeout of a function.
 const BUSY: Duration = Duration::from_millis(4_900);
 
 /// A response, and the time that it took.
