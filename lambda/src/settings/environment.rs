@@ -71,7 +71,7 @@ pub enum InvalidSettings {
     /// The value is not a number of milliseconds.
     #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
-    /// The value is not a number of users. A number that is too large is none of these.
+    /// The value is not a number of users. One that is too large is lowered instead.
     #[error(
         "the environment variable {0} is {1:?}; use a whole number of users from 1 to {MAX_EXPERIMENT_USERS}"
     )]
