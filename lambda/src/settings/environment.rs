@@ -71,7 +71,7 @@ pub enum InvalidSettings {
     /// The value is not a number of milliseconds.
     #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
-    /// The value is not a number of users. A number that is too large is none of these.
+    /// The value is not a number of users. One that is too large is lowered instead.
     #[error(
         "the environment variable {0} is {1:?}; use a whole number of users from 1 to {MAX_EXPERIMENT_USERS}"
     )]
@@ -131,8 +131,8 @@ fn milliseconds(
     }
 }
 
-/// Returns the number of users that a phase remembers: the largest one for any above it, which is logged. Earlier versions
-/// accepted those, and a function that does not start would judge no guardrail at all.
+/// Returns the number of users that a phase remembers: the largest one for any above it, which is logged. Earlier
+/// versions accepted those, and a function that does not start would judge no guardrail at all.
 fn experiment_users(text: Option<String>) -> Result<u32, InvalidSettings> {
     const NAME: &str = "CUTOVER_EXPERIMENT_USERS";
     let Some(text) = text else { return Ok(DEFAULT_CAPACITY) };
@@ -145,7 +145,7 @@ fn experiment_users(text: Option<String>) -> Result<u32, InvalidSettings> {
         tracing::warn!(
             event = "setting_lowered",
             variable = NAME,
-            value = text,
+            value = %text,
             used = MAX_EXPERIMENT_USERS,
             "a phase of an experiment cannot remember so many users"
         );

@@ -35,8 +35,9 @@ impl FlagGap {
         Self { since: self.since.min(other.since), until: self.until.max(other.until) }
     }
 
-    /// Returns true if a gap that is noted, alone or as a part of `whole`, is news after the one that was `held`: if it is
-    /// another one, or if the whole has grown into a further hour. The gap of a ledger that stays parked grows all the time.
+    /// Returns true if a gap that is noted, alone or as a part of `whole`, is news after the one that was `held`: if it
+    /// is another one, or if the whole has grown into a further hour. The gap of a ledger that stays parked grows all
+    /// the time.
     fn is_news(self, whole: Self, held: Option<Self>) -> bool {
         held.is_none_or(|held| self.since >= held.until || whole.hours() > held.hours())
     }
@@ -135,15 +136,16 @@ impl Cursor {
     }
 
     /// Notes a gap in the counts of a flag, whose newest run is given. With another gap in the step of that run it becomes one,
-    /// because the step lacks the counts of both; a gap of an earlier step is replaced. Returns true if that is worth a line
-    /// in the log: the gap is another one, or has grown into a further hour.
+    /// because the step lacks the counts of both; a gap of an earlier step is replaced. Returns true if that is worth a
+    /// line in the log: the gap is another one, or has grown into a further hour.
     pub fn note_gap(&mut self, flag: &str, gap: FlagGap, run: Option<&Run>) -> bool {
         let known = run.and_then(|run| self.gap_of(run)).copied();
         self.insert_gap(flag, gap, known)
     }
 
     /// Notes a gap in the reports of an experiment, whose phase began at `began`. With another gap in that phase it becomes one; a
-    /// gap of an earlier phase is replaced. Returns true if that is worth a line in the log, as [`Self::note_gap`] does.
+    /// gap of an earlier phase is replaced. Returns true if that is worth a line in the log, as [`Self::note_gap`]
+    /// does.
     pub fn note_report_gap(&mut self, ledger: &str, gap: FlagGap, began: Timestamp) -> bool {
         let known = self.gaps.get(ledger).filter(|known| known.until > began).copied();
         self.insert_gap(ledger, gap, known)
@@ -323,8 +325,8 @@ mod tests {
         assert_eq!(cursor.expired_since("experiment/e", time(hours(12)), hours(40)), None, "noted once");
     }
 
-    /// Each invocation notes the gap of a ledger that stays parked anew, a little longer. An alarm that rings all day is
-    /// switched off.
+    /// Each invocation notes the gap of a ledger that stays parked anew, a little longer. An alarm that rings all day
+    /// is switched off.
     #[test]
     fn a_gap_that_grows_is_news_once_an_hour() {
         let (hour, pass) = (HOUR_MS, 3 * 60 * 1_000);

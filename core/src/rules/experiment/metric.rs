@@ -125,8 +125,8 @@ pub enum Direction {
 }
 
 impl Trigger {
-    /// Returns the direction in which a metric of these events gets better unless it says so itself: errors, slow responses
-    /// and responses with a status of 400 or more are harm, so fewer are better.
+    /// Returns the direction in which a metric of these events gets better if it does not name one: errors, slow
+    /// responses and responses with a status of 400 or more are harm, so fewer are better.
     pub fn default_direction(&self) -> Direction {
         let is_harm = match self {
             Self::Error | Self::Slow { .. } => true,

@@ -1,4 +1,5 @@
-//! The end of a phase and the beginning of the next one in the memory about an experiment, and the reports that come late.
+//! The end of a phase and the beginning of the next one in the memory about an experiment, and the reports that come
+//! late.
 
 use crate::{measurement::experiment_account::ExperimentAccount, store::State};
 use cutover_core::{

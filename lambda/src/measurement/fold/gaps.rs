@@ -1,5 +1,5 @@
-//! Gaps: counts that have expired before they were folded, of runs, of phases, and of ledgers that are parked. Each is in the
-//! cursor, and is logged when it begins and for each hour by which it grows.
+//! Gaps: counts that have expired before they were folded, of runs, of phases, and of ledgers that are parked. Each is
+//! in the cursor, and is logged when it begins and for each hour by which it grows.
 
 use crate::{
     clock,
@@ -33,7 +33,8 @@ impl Folding<'_> {
         self.note_report_gap(gap);
     }
 
-    /// Notes that records have expired which a parked ledger lacks. It was complete up to `through`, in milliseconds since 1970.
+    /// Notes that records have expired which a parked ledger lacks. It was complete up to `through`, in milliseconds since
+    /// 1970.
     pub(super) fn note_gap_apart(&mut self, name: &str, through: i64) {
         let [since, until] = [through, self.through].map(Timestamp::from_millis);
         let gap = FlagGap { since, until };
@@ -65,8 +66,8 @@ impl Folding<'_> {
     }
 }
 
-/// Notes that the counts of a flag in a period have expired before they were folded. The run is the newest one of the flag.
-/// Returns true if that was logged: it is not if the same gap has hardly grown since the last time.
+/// Notes that the counts of a flag in a period have expired before they were folded. The run is the newest one of the
+/// flag. Returns true if that was logged: it is not if the same gap has hardly grown since the last time.
 fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) -> bool {
     let is_news = cursor.note_gap(flag, gap, run);
     if is_news {
@@ -76,11 +77,17 @@ fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) ->
     is_news
 }
 
-/// Notes that the reports of an experiment, whose phase began at `began`, have expired in a period before they were folded.
-/// It is logged unless the same gap has hardly grown since the last time.
+/// Notes that the reports of an experiment, whose phase began at `began`, have expired in a period before they were
+/// folded. It is logged unless the same gap has hardly grown since the last time.
 fn note_report_gap(cursor: &mut Cursor, name: &ExperimentName, gap: FlagGap, began: Timestamp) {
     if cursor.note_report_gap(&LedgerSubject::Experiment(name).to_string(), gap, began) {
         let FlagGap { since, until } = gap;
-        tracing::error!(event = "report_gap", experiment = %name, %since, %until, "reports of an experiment have expired");
+        tracing::error!(
+            event = "report_gap",
+            experiment = %name,
+            %since,
+            %until,
+            "reports of an experiment have expired"
+        );
     }
 }

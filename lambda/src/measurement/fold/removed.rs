@@ -35,8 +35,8 @@ impl Folding<'_> {
         self.known.is_removed(name) && !self.is_configured(name)
     }
 
-    /// Returns true if a deleted experiment waits for its last record to be written, for a day at most. A ledger that cannot be
-    /// decoded has nothing to make a record of.
+    /// Returns true if a deleted experiment waits for its last record to be written, for a day at most. A ledger that
+    /// cannot be decoded has nothing to make a record of.
     fn awaits_last_record(&self, name: &str, now: i64) -> bool {
         if LedgerSubject::experiment(name).is_none() || !self.known.has(name) {
             return false;
@@ -57,8 +57,8 @@ impl Folding<'_> {
         phase.zip(parked).is_some_and(|((identity, _), parked)| parked.through < identity.began.millis())
     }
 
-    /// Removes a ledger that cannot be decoded and is outdated, so that the guardrails of the new phase are judged. The ledger
-    /// keeps the positions at which it was parked: what arrived since is counted in one that begins anew.
+    /// Removes a ledger that cannot be decoded and is outdated, so that the guardrails of the new phase are judged. It
+    /// stays parked at its positions, and what arrived since is counted in a ledger that begins anew.
     pub(super) async fn remove_outdated(&mut self, name: &str) -> Result<(), StoreError> {
         self.platform.store.remove_ledger(name, self.lease).await.map_err(|error| match error {
             CommitError::Conflict => StoreError::Restless,

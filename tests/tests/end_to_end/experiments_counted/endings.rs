@@ -121,7 +121,7 @@ async fn damage(functions: &Functions, counted: &Counted, item: &str) {
 }
 
 /// Asserts that a guardrail of this phase stops the experiment, and that its ledger is behind no longer.
-async fn is_guarded(functions: &Functions, counted: &Counted) {
+async fn assert_guarded(functions: &Functions, counted: &Counted) {
     let store = &functions.platform.store;
     store_batch(store, &counted.harmed("a".repeat(32), 3)).await;
     functions.evaluate().await;
@@ -149,7 +149,7 @@ async fn an_experiment_that_is_created_again_is_guarded_though_the_ledger_of_its
         }
         let second = Counted::begin(functions.root(), NAME).await;
         assert!(second.phase > first.phase);
-        is_guarded(&functions, &second).await;
+        assert_guarded(&functions, &second).await;
     }
 }
 
@@ -164,7 +164,7 @@ async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_befo
     }
     let saved = functions.root().put(&format!("/experiments/{NAME}"), &other).await.expect(200).body;
     assert_eq!(saved["phase"], json!(first.phase + 1));
-    is_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
+    assert_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
 }
 
 /// Records that were made while results were hidden are as the results were; a replay asks for all of them.
