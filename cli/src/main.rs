@@ -54,6 +54,7 @@ mod names;
 mod notice;
 mod number;
 mod object_change;
+mod object_deletion;
 mod object_edit;
 mod output;
 mod percentage;

@@ -101,6 +101,9 @@ mod tests {
     fn changes_beside_the_configuration_are_described_too() {
         let run = json!({ "section": "canary_runs", "name": "f", "run": "r2", "state": "running", "step": 0, "salt": null });
         assert_eq!(describe(&run), "canary_runs/f\n    run: r2\n    state: running\n    step: 0\n");
+        let behind = json!({ "section": "flags", "name": "f", "enables": { "rules": [] }, "through": "g" });
+        let lines = "flags/f\n    enables: {\"rules\":[]}\n    through: g\n";
+        assert_eq!(describe(&behind), lines);
         let emergency = json!({ "emergency": [{ "reason": "drill" }, null] });
         assert_eq!(describe(&emergency), "    - emergency.reason: \"drill\"\n");
     }

@@ -6,7 +6,7 @@ use crate::{
     etag,
     failure::Failure,
     flag::Draft,
-    output,
+    output::{self, Format},
 };
 use cutover_core::config::Node;
 use reqwest::Method;
@@ -33,16 +33,18 @@ pub struct Edit<'e> {
     pub concerned: &'static str,
     /// Command that opens the object again.
     pub command: &'static str,
+    /// Prints the response to the change.
+    pub shown: fn(&Value, Format),
 }
 
 impl Edit<'_> {
-    /// Opens the object in the editor, and replaces it if it is still the one that was opened. Returns the response.
+    /// Opens the object in the editor, and replaces it if it is still the one that was opened. Shows and returns the response.
     ///
     /// # Errors
     ///
     /// Fails if the text is not edited or is no YAML, if the change is not confirmed, if another caller changes the object
     /// meanwhile, or if the management API refuses the change or cannot be reached. The text is kept then.
-    pub fn run(&self, confirmation: Confirmation, client: &Client) -> Result<Value, Failure> {
+    pub fn run(&self, confirmation: Confirmation, client: &Client, format: Format) -> Result<Value, Failure> {
         let before = client.get(self.path)?;
         let draft = Draft::new(self.text(&before)?)?;
         let edited = draft.edited()?;
@@ -51,7 +53,10 @@ impl Edit<'_> {
             confirmation.confirm(client.environment(), &change, self.concerned)?;
             self.replace(&before, &object, client)
         });
-        changed.inspect_err(|_| eprintln!("your text is kept in {}", draft.keep().display()))
+        let response =
+            changed.inspect_err(|_| eprintln!("your text is kept in {}", draft.keep().display()))?;
+        (self.shown)(&response, format);
+        Ok(response)
     }
 
     /// Returns the object as the text to edit.
@@ -122,6 +127,7 @@ mod tests {
         fields: &["type", "variants", "default", "rules", "salt"],
         concerned: "its users may get other values",
         command: "cutover value edit",
+        shown: |_, _| {},
     };
 
     fn flag() -> Value {

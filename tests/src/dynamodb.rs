@@ -3,12 +3,13 @@
 use crate::{
     fault_proxy::{Fault, FaultProxy},
     gzip::decompress,
+    patience::until,
     stream_proxy::StreamProxy,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cutover_core::measurement::batch::Batch;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::task::JoinHandle;
 
 /// Name of the table.
@@ -118,6 +119,20 @@ impl DynamoDb {
         if self.database.get_item(held).expect("the table is there").item.is_some() {
             self.put("FOLD", "LEASE", "until", &json!({ "N": "0" }));
         }
+    }
+
+    /// Waits until the only isolate has reported this many more times, and promised another batch with the last one.
+    pub async fn stores_more_batches(&self, times: u64) {
+        let last = || {
+            let newest = self.batches().into_iter().max_by_key(|batch| batch.sequence);
+            newest.map_or((0, 0), |batch| (batch.sequence, batch.open))
+        };
+        let (from, _) = last();
+        let is_reported = async || {
+            let (number, open) = last();
+            number >= from + times && open > 0
+        };
+        until(Duration::from_secs(60), "reported again, with requests open", is_reported).await;
     }
 
     /// Returns the batches that were stored.

@@ -191,7 +191,7 @@ impl Stack {
 
     /// Waits until the edge holds a revision, sending a few requests meanwhile.
     pub async fn edge_holds(&self, revision: u64) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let health = http::edge_health(self.edge.port()).await;
             if health["revision"].as_u64().is_some_and(|held| held >= revision) {

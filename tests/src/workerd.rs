@@ -143,7 +143,7 @@ impl Workerd {
         command.arg(&config);
         let log = directory.path().join("workerd.log");
         let mut process = Process::start("workerd", command, &log);
-        let (ports, inspector) = process.wait_for("its ports", Duration::from_secs(20), |output| {
+        let (ports, inspector) = process.wait_for("its ports", Duration::from_secs(60), |output| {
             let ports: BTreeMap<String, u16> = output.lines().filter_map(listening).collect();
             let inspector = output.lines().find_map(listening_inspector);
             let is_complete = ports.len() == workers.len() && inspector.is_some() == is_inspected;

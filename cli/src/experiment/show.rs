@@ -54,14 +54,14 @@ fn joined(experiment: &Value, describe: impl Fn(&Value) -> String) -> String {
 /// Describes a variant by its key and its weight.
 fn weight(variant: &Value) -> String {
     let weight = variant.get("traffic_percentage").and_then(Value::as_f64).unwrap_or_default();
-    format!("{} {weight}", output::text(variant, "key"))
+    format!("{} {weight}%", output::text(variant, "key"))
 }
 
 /// Describes a variant by its key, its weight, and the backend that serves its users.
 fn weight_and_arm(variant: &Value) -> String {
     match output::text(variant, "arm") {
-        "" => format!("{}%", weight(variant)),
-        arm => format!("{}% on {arm}", weight(variant)),
+        "" => weight(variant),
+        arm => format!("{} on {arm}", weight(variant)),
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_experiment_is_a_row() {
-        let expected = ["checkout", "stopped", "50.0", "checkout", "control 60, treatment 40"];
+        let expected = ["checkout", "stopped", "50.0", "checkout", "control 60%, treatment 40%"];
         assert_eq!(row(&experiment()), expected);
     }
 

@@ -12,8 +12,8 @@ use crate::{
     failure::Failure,
     flags,
     in_force::Wait,
+    object_deletion::Deletion,
     output::{self, Format},
-    publication,
 };
 use clap::Args;
 use reqwest::Method;
@@ -108,15 +108,15 @@ pub(super) fn stop(options: &Stop, client: &Client, format: Format) -> Result<()
 /// Deletes an experiment as it is shown.
 pub(super) fn delete(options: &Delete, client: &Client, format: Format) -> Result<(), Failure> {
     let Delete { experiment, confirmation } = options;
-    let path = path(experiment, "");
-    let before = client.get(&path)?;
-    let lost = format!("it is {}, and its variants and its outcome are lost", output::text(&before, "state"));
-    confirmation.confirm(client.environment(), &format!("delete the experiment {experiment}"), &lost)?;
-    let tag = etag::as_read(&before, "version");
-    let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show_change(format, &response, || {
-        println!("deleted {experiment}; {}", publication::revision(&response))
-    });
+    let deletion = Deletion {
+        kind: "experiment",
+        name: experiment,
+        path: &path(experiment, ""),
+        lost: |before| {
+            format!("it is {}, and its variants and its outcome are lost", output::text(before, "state"))
+        },
+    };
+    deletion.run(*confirmation, client, format)?;
     Ok(())
 }
 

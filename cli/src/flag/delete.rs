@@ -1,16 +1,10 @@
 //! `cutover flag delete`: removes a flag.
 
 use crate::{
-    client::Client,
-    confirm::Confirmation,
-    etag,
-    failure::Failure,
-    flags,
-    output::{self, Format},
-    publication,
+    client::Client, confirm::Confirmation, failure::Failure, flags, object_deletion::Deletion, output::Format,
 };
 use clap::Args;
-use reqwest::Method;
+use serde_json::Value;
 
 /// Arguments of `cutover flag delete`.
 #[derive(Debug, Args)]
@@ -29,18 +23,16 @@ pub struct Options {
 /// cannot be reached.
 pub fn run(options: &Options, client: &Client, format: Format) -> Result<(), Failure> {
     let Options { flag, confirmation } = options;
-    let path = flags::path(flag);
-    let before = client.get(&path)?;
-    let state = if flags::is_on(&before) { "enabled" } else { "disabled" };
-    let share = flags::percent(&before).unwrap_or_default();
-    let lost = format!("it is {state} at {share} percent, and its lists and conditions are lost");
-    confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), &lost)?;
-    let tag = etag::as_read(&before, "version");
-    let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show_change(format, &response, || {
-        println!("deleted {flag}; {}", publication::revision(&response))
-    });
+    let deletion = Deletion { kind: "flag", name: flag, path: &flags::path(flag), lost };
+    deletion.run(*confirmation, client, format)?;
     Ok(())
+}
+
+/// Describes what is lost with a flag.
+fn lost(flag: &Value) -> String {
+    let state = if flags::is_on(flag) { "enabled" } else { "disabled" };
+    let share = flags::percent(flag).unwrap_or_default();
+    format!("it is {state} at {share} percent, and its lists and conditions are lost")
 }
 
 #[cfg(test)]

@@ -2,17 +2,10 @@
 
 use super::{create, show};
 use crate::{
-    client::Client,
-    confirm::Confirmation,
-    etag,
-    failure::Failure,
-    in_force::Wait,
-    object_edit::Edit,
-    output::{self, Format},
-    publication,
+    client::Client, confirm::Confirmation, failure::Failure, in_force::Wait, object_deletion::Deletion,
+    object_edit::Edit, output::Format,
 };
 use clap::{Args, Subcommand};
-use reqwest::Method;
 
 /// Fields that are edited, in their order in the text.
 const FIELDS: [&str; 4] = ["description", "conditions", "include", "exclude"];
@@ -77,9 +70,9 @@ fn edit(
         fields: &FIELDS,
         concerned: "users of the flags that name it may get other values",
         command: "cutover segment edit",
+        shown: show::change,
     };
-    let response = edit.run(*confirmation, client)?;
-    show::change(&response, format);
+    let response = edit.run(*confirmation, client, format)?;
     wait.until_in_force(client, &response, format)
 }
 
@@ -89,15 +82,13 @@ fn delete(
     client: &Client,
     format: Format,
 ) -> Result<(), Failure> {
-    let path = show::path(segment);
-    let before = client.get(&path)?;
-    let lost = "its lists and conditions are lost";
-    confirmation.confirm(client.environment(), &format!("delete the segment {segment}"), lost)?;
-    let tag = etag::as_read(&before, "version");
-    let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show_change(format, &response, || {
-        println!("deleted {segment}; {}", publication::revision(&response));
-    });
+    let deletion = Deletion {
+        kind: "segment",
+        name: segment,
+        path: &show::path(segment),
+        lost: |_| "its lists and conditions are lost".to_owned(),
+    };
+    let response = deletion.run(*confirmation, client, format)?;
     wait.until_in_force(client, &response, format)
 }
 

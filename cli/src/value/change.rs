@@ -2,14 +2,8 @@
 
 use super::{path::path, show};
 use crate::{
-    client::Client,
-    confirm::Confirmation,
-    etag,
-    failure::Failure,
-    in_force::Wait,
-    object_edit::Edit,
-    output::{self, Format},
-    publication,
+    client::Client, confirm::Confirmation, failure::Failure, in_force::Wait, object_deletion::Deletion,
+    object_edit::Edit, output::Format,
 };
 use clap::Args;
 use reqwest::Method;
@@ -29,20 +23,9 @@ const FIELDS: [&str; 11] = [
     "salt",
 ];
 
-/// Arguments of `cutover value edit`.
+/// Arguments of the commands that change a flag and ask first.
 #[derive(Debug, Args)]
-pub struct Edited {
-    /// Name of the flag.
-    flag: String,
-    #[command(flatten)]
-    confirmation: Confirmation,
-    #[command(flatten)]
-    wait: Wait,
-}
-
-/// Arguments of `cutover value enable`.
-#[derive(Debug, Args)]
-pub struct Enable {
+pub struct Change {
     /// Name of the flag.
     flag: String,
     #[command(flatten)]
@@ -60,20 +43,9 @@ pub struct Disable {
     wait: Wait,
 }
 
-/// Arguments of `cutover value delete`.
-#[derive(Debug, Args)]
-pub struct Delete {
-    /// Name of the flag.
-    flag: String,
-    #[command(flatten)]
-    confirmation: Confirmation,
-    #[command(flatten)]
-    wait: Wait,
-}
-
 /// Opens a flag in the editor, and replaces it if it is still the one that was opened.
-pub(super) fn edit(options: &Edited, client: &Client, format: Format) -> Result<(), Failure> {
-    let Edited { flag, confirmation, wait } = options;
+pub(super) fn edit(options: &Change, client: &Client, format: Format) -> Result<(), Failure> {
+    let Change { flag, confirmation, wait } = options;
     let edit = Edit {
         kind: "flag",
         name: flag,
@@ -81,15 +53,15 @@ pub(super) fn edit(options: &Edited, client: &Client, format: Format) -> Result<
         fields: &FIELDS,
         concerned: "its users may get other values",
         command: "cutover value edit",
+        shown: show::change,
     };
-    let response = edit.run(*confirmation, client)?;
-    show::change(&response, format);
+    let response = edit.run(*confirmation, client, format)?;
     wait.until_in_force(client, &response, format)
 }
 
 /// Enables a flag.
-pub(super) fn enable(options: &Enable, client: &Client, format: Format) -> Result<(), Failure> {
-    let Enable { flag, confirmation, wait } = options;
+pub(super) fn enable(options: &Change, client: &Client, format: Format) -> Result<(), Failure> {
+    let Change { flag, confirmation, wait } = options;
     let moved = "its users get the variants of its rules and its default";
     confirmation.confirm(client.environment(), &format!("enable {flag}"), moved)?;
     let response = client.send(Method::POST, &path(flag, "/enable"), None)?;
@@ -106,17 +78,18 @@ pub(super) fn disable(options: &Disable, client: &Client, format: Format) -> Res
 }
 
 /// Deletes a flag as it is shown.
-pub(super) fn delete(options: &Delete, client: &Client, format: Format) -> Result<(), Failure> {
-    let Delete { flag, confirmation, wait } = options;
-    let path = path(flag, "");
-    let before = client.get(&path)?;
-    let lost = "applications that evaluate it fall back to the default in their code, and its rules are lost";
-    confirmation.confirm(client.environment(), &format!("delete the flag {flag}"), lost)?;
-    let tag = etag::as_read(&before, "version");
-    let response = client.on_condition("if-match", &tag).send(Method::DELETE, &path, None)?;
-    output::show_change(format, &response, || {
-        println!("deleted {flag}; {}", publication::revision(&response));
-    });
+pub(super) fn delete(options: &Change, client: &Client, format: Format) -> Result<(), Failure> {
+    let Change { flag, confirmation, wait } = options;
+    let deletion = Deletion {
+        kind: "flag",
+        name: flag,
+        path: &path(flag, ""),
+        lost: |_| {
+            "applications that evaluate it fall back to the default in their code, and its rules are lost"
+                .to_owned()
+        },
+    };
+    let response = deletion.run(*confirmation, client, format)?;
     wait.until_in_force(client, &response, format)
 }
 
@@ -137,7 +110,7 @@ mod tests {
     fn a_flag_is_deleted_as_it_was_read() {
         let (url, tags) = answering_tags(200, FLAG);
         let client = Client::new(&url, "t", None).unwrap();
-        let parsed = CommandLine::<Delete>::parse_from(["delete", "f", "--yes"]);
+        let parsed = CommandLine::<Change>::parse_from(["delete", "f", "--yes"]);
         delete(&parsed.arguments, &client, Format::Json).unwrap();
         assert_eq!(*tags.lock().unwrap(), ["", "\"3\""]);
     }
@@ -147,7 +120,7 @@ mod tests {
         let (url, paths) = answering(200, FLAG);
         let client = Client::new(&url, "t", None).unwrap();
         let client = client.in_environment(Environment::of_context("live", &url, true));
-        let parsed = CommandLine::<Delete>::parse_from(["delete", "f"]);
+        let parsed = CommandLine::<Change>::parse_from(["delete", "f"]);
         let refused = delete(&parsed.arguments, &client, Format::Json).unwrap_err().to_string();
         assert!(refused.contains("fall back to the default in their code"), "{refused}");
         assert_eq!(paths.lock().unwrap().len(), 1, "it is read, and not deleted");
@@ -160,10 +133,10 @@ mod tests {
         let client = client.in_environment(Environment::of_context("live", &url, true));
         let parsed = CommandLine::<Disable>::parse_from(["disable", "f"]).arguments;
         disable(&parsed, &client, Format::Json).unwrap();
-        let parsed = CommandLine::<Enable>::parse_from(["enable", "f"]).arguments;
+        let parsed = CommandLine::<Change>::parse_from(["enable", "f"]).arguments;
         let refused = enable(&parsed, &client, Format::Json).unwrap_err();
         assert_eq!(refused.json()["exit_code"], 2, "{refused}");
-        let parsed = CommandLine::<Enable>::parse_from(["enable", "f", "--yes"]).arguments;
+        let parsed = CommandLine::<Change>::parse_from(["enable", "f", "--yes"]).arguments;
         enable(&parsed, &client, Format::Json).unwrap();
         let sent = ["/api/migration/value-flags/f/disable", "/api/migration/value-flags/f/enable"];
         assert_eq!(*paths.lock().unwrap(), sent);

@@ -14,15 +14,15 @@ pub enum Command {
     /// Create a flag, which is disabled unless stated.
     Create(create::Options),
     /// Edit a flag as YAML in your editor (VISUAL or EDITOR).
-    Edit(change::Edited),
+    Edit(change::Change),
     /// Enable a flag, until a later change of its schedule.
-    Enable(change::Enable),
+    Enable(change::Change),
     /// Disable a flag, until a later change of its schedule: all its users have the variant off.
     Disable(change::Disable),
     /// Show the value of a user, and the part of the flag that decides.
     Explain(explain::Options),
     /// Delete a flag that is a prerequisite of no other.
-    Delete(change::Delete),
+    Delete(change::Change),
 }
 
 /// Arguments of the commands on one flag.

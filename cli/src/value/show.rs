@@ -77,7 +77,7 @@ fn stale(flag: &Value) -> String {
 /// Describes one variant, or several with their weights.
 fn served(served: &Value) -> String {
     let weights = served.get("weights").and_then(Value::as_object);
-    let share = |(key, share): (&String, &Value)| format!("{key} {}", share.as_f64().unwrap_or_default());
+    let share = |(key, share): (&String, &Value)| format!("{key} {}%", share.as_f64().unwrap_or_default());
     match weights {
         Some(weights) => weights.iter().map(share).collect::<Vec<_>>().join(", "),
         None => output::text(served, "variant").to_owned(),
@@ -190,7 +190,7 @@ mod tests {
         for computed in ["in_force", "stale"] {
             changed.as_object_mut().unwrap().remove(computed);
         }
-        assert_eq!(row(&changed), ["button", "string", "no", "blue 90, green 10", "7", "-", "Colour"]);
+        assert_eq!(row(&changed), ["button", "string", "no", "blue 90%, green 10%", "7", "-", "Colour"]);
     }
 
     #[test]
@@ -210,11 +210,11 @@ mod tests {
         let shown = in_words(&flag());
         for (name, expected) in [
             ("variants", "blue = \"#00f\"; green = \"#0f0\""),
-            ("default", "blue 90, green 10"),
+            ("default", "blue 90%, green 10%"),
             (
                 "rules",
-                "segment staff: green; country in NO and sat, sun 09:00 to 17:00 UTC or every day 00:00 to 01:00 UTC: blue 50, \
-                 green 50",
+                "segment staff: green; country in NO and sat, sun 09:00 to 17:00 UTC or every day 00:00 to 01:00 UTC: blue 50%, \
+                 green 50%",
             ),
             ("prerequisites", "new of checkout"),
             ("schedule", "2027-01-31T08:00:00.000Z: enabled, default green"),

@@ -9,8 +9,8 @@ use crate::{
     rules::flag::CompiledFlag,
     values::{
         compiled::{Choice, CompiledPrerequisite, CompiledValueFlag},
-        evaluation::{Evaluation, EvaluationError, EvaluationReason, Subject},
-        explanation::Explanation,
+        evaluation::{Decider, Evaluation, EvaluationError, EvaluationReason, Subject},
+        explanation::{Explanation, Unmet},
     },
     vocabulary::{arm::Arm, reason::Reason, timestamp::Timestamp},
 };
@@ -73,11 +73,15 @@ impl Ruleset {
     ) -> Option<Explanation<'_>> {
         let subject = Subject { user: user.filter(|user| !user.is_empty()), facts, now };
         let flag = self.value_flag(name)?;
-        let decider =
-            flag.decided_by(&subject, &self.segments, |prerequisite| self.meets(prerequisite, &subject));
+        let decider = self.decider(flag, &subject).ok();
+        let needed = match decider {
+            Some(Decider::Prerequisite(index)) => flag.prerequisite(index),
+            _ => None,
+        };
         Some(Explanation {
             evaluation: self.value_of(flag, &subject),
-            decider: decider.ok(),
+            decider,
+            unmet: needed.map(|prerequisite| self.unmet(prerequisite, &subject)),
             bucket: subject.user.map(|user| flag.bucket(user)),
         })
     }
@@ -113,6 +117,32 @@ impl Ruleset {
     /// at too many others is not compiled.
     fn choice(&self, flag: &CompiledValueFlag, subject: &Subject<'_>) -> Result<Choice, EvaluationError> {
         flag.evaluate(subject, &self.segments, |prerequisite| self.meets(prerequisite, subject))
+    }
+
+    /// Returns the part of a flag that decides for a user.
+    fn decider(&self, flag: &CompiledValueFlag, subject: &Subject<'_>) -> Result<Decider, EvaluationError> {
+        flag.decided_by(subject, &self.segments, |prerequisite| self.meets(prerequisite, subject))
+    }
+
+    /// Returns the reason for which a user does not meet a prerequisite that is not met.
+    fn unmet(&self, prerequisite: &CompiledPrerequisite, subject: &Subject<'_>) -> Unmet {
+        match prerequisite {
+            CompiledPrerequisite::Variant { flag, .. } => {
+                match self.values.get(*flag).map(|flag| self.decider(flag, subject)) {
+                    Some(Ok(Decider::Disabled)) => Unmet::Disabled,
+                    Some(Ok(Decider::Prerequisite(_))) => Unmet::LacksPrerequisite,
+                    _ => Unmet::OtherVariant,
+                }
+            }
+            CompiledPrerequisite::Arm { flag, .. } => {
+                let flag = self.flag_at(Some(*flag));
+                match decide_flag(flag, subject.user, subject.facts, subject.now).reason {
+                    Reason::Disabled => Unmet::Disabled,
+                    Reason::Emergency => Unmet::Emergency,
+                    _ => Unmet::OtherVariant,
+                }
+            }
+        }
     }
 
     /// Returns true if the user has the variant of a prerequisite. A flag that is disabled, or lacks a prerequisite

@@ -2,6 +2,7 @@
 
 use crate::{
     experiment::test::{FiredGuardrail, PrimaryFinding},
+    json::omit::is_false,
     vocabulary::timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -69,10 +70,6 @@ pub struct Reached {
     /// True if no variant was found to differ by more than makes a practical difference.
     #[serde(skip_serializing_if = "is_false")]
     pub is_alike: bool,
-}
-
-fn is_false(held: &bool) -> bool {
-    !held
 }
 
 impl Reached {

@@ -12,6 +12,7 @@
 
 use crate::{
     experiment::{arrivals::Arrivals, design::Design},
+    json::omit::is_false,
     rules::experiment::metric::{Direction, Metric},
     statistics::UserMap,
 };
@@ -39,10 +40,6 @@ pub struct GuardrailFigures {
     pub first: u32,
     /// Periods that have not ended, or ended less than an hour ago.
     pub periods: Vec<PeriodFigures>,
-}
-
-fn is_false(held: &bool) -> bool {
-    !held
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -10,6 +10,7 @@ use crate::{
         judgement::Judgement,
         record::{JudgedPhase, PhaseIdentity, Record},
     },
+    json::omit::is_false,
     vocabulary::timestamp::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -46,10 +47,6 @@ pub struct Phase {
     /// The phase before, while reports of it may still arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Box<Phase>>,
-}
-
-fn is_false(held: &bool) -> bool {
-    !held
 }
 
 impl Phase {

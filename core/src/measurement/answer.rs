@@ -44,7 +44,7 @@ pub struct Answer {
     /// Epoch of the revision and of the brakes.
     #[serde(default, skip_serializing_if = "Epoch::is_first")]
     pub epoch: Epoch,
-    /// Deployment that answers; `None` if its table has none yet.
+    /// Deployment that answers; `None` if its table has none yet, and to a question that named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
     /// Emergency in force, if any.

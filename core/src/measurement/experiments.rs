@@ -20,7 +20,7 @@
 //! `"guardrails": [[1234567890123456789, 1, 4, 17]]`. They are judged by themselves, and whoever else is left out leaves
 //! out none of them.
 
-use crate::{measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
+use crate::{json::omit::is_zero, measurement::user_hash::UserKey, vocabulary::names::ExperimentName};
 use serde::{Deserialize, Serialize};
 
 /// Most exposures and outcomes in one batch together, at most 60 KB. An outcome with an id takes the room of two.
@@ -189,10 +189,6 @@ fn is_no_bound(theta: &u64) -> bool {
     *theta == no_bound()
 }
 
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 impl ExperimentPart {
     /// Creates an empty part that leaves no user out.
     pub fn empty(experiment: ExperimentName, phase: u32, since: i64) -> Self {
@@ -208,32 +204,9 @@ impl ExperimentPart {
         }
     }
 
-    /// Lowers the bound, unless it is lower already, and leaves out the users above it. Events of guardrails stay.
-    pub fn lower(&mut self, theta: u64) {
-        self.theta = self.theta.min(theta);
-        let bound = self.theta;
-        self.exposures.retain(|exposure| exposure.user < bound);
-        self.outcomes.retain(|outcome| outcome.user < bound);
-    }
-
     /// Returns the number of exposures, outcomes and events of guardrails; an outcome with an id takes the room of two.
     pub fn entries(&self) -> usize {
-        self.bounded_entries() + self.guardrails.len()
-    }
-
-    /// Returns the number of entries that the bound leaves out if it is 0.
-    fn bounded_entries(&self) -> usize {
         let with_ids = self.outcomes.iter().filter(|outcome| outcome.id.is_some()).count();
-        self.exposures.len() + self.outcomes.len() + with_ids
-    }
-}
-
-/// Halves the bound of the part with the most exposures and outcomes until all parts together have at most `most`
-/// entries, or nothing but events of guardrails is left.
-pub fn limit(parts: &mut [ExperimentPart], most: usize) {
-    while parts.iter().map(ExperimentPart::entries).sum::<usize>() > most {
-        let bounded = parts.iter_mut().filter(|part| part.bounded_entries() > 0);
-        let Some(largest) = bounded.max_by_key(|part| part.bounded_entries()) else { return };
-        largest.lower(largest.theta / 2);
+        self.exposures.len() + self.outcomes.len() + with_ids + self.guardrails.len()
     }
 }

@@ -1,5 +1,6 @@
 //! Origins: the backends that requests are forwarded to.
 
+use crate::json::omit::is_false;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,12 +41,6 @@ pub struct OriginOptions {
     /// Service binding of the Worker that takes the requests, in place of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binding: Option<String>,
-}
-
-// serde hands over a reference to the field.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn default_timeout_ms() -> u32 {

@@ -235,6 +235,11 @@ impl CompiledValueFlag {
         self.decider(self.state(subject.now)?, subject, segments, meets)
     }
 
+    /// Returns a prerequisite by its position.
+    pub(crate) fn prerequisite(&self, position: usize) -> Option<&CompiledPrerequisite> {
+        self.prerequisites.get(position)
+    }
+
     /// Returns the bucket of a user, by which weights are divided.
     pub fn bucket(&self, user: &str) -> Bucket {
         self.seed.hash(user).bucket()

@@ -3,7 +3,7 @@
 use crate::{
     rules::bucket::Bucket,
     values::{
-        document::{Served, ValueFlag},
+        document::{Prerequisite, Served, ValueFlag},
         evaluation::{Decider, Evaluation, EvaluationError},
     },
     vocabulary::timestamp::Timestamp,
@@ -16,8 +16,38 @@ pub struct Explanation<'r> {
     pub evaluation: Result<Evaluation<'r>, EvaluationError>,
     /// The part that decides; `None` if a prerequisite cannot be evaluated.
     pub decider: Option<Decider>,
+    /// The reason for which the prerequisite that decides is not met; `None` if no prerequisite decides.
+    pub unmet: Option<Unmet>,
     /// Bucket of the user in this flag; `None` without a user.
     pub bucket: Option<Bucket>,
+}
+
+/// The reason for which a user does not meet a prerequisite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    /// Its flag is disabled, and meets none, also with the variant that is off.
+    Disabled,
+    /// An emergency holds its flag on legacy.
+    Emergency,
+    /// Its flag lacks a prerequisite itself.
+    LacksPrerequisite,
+    /// Its flag gives the user another variant.
+    OtherVariant,
+}
+
+impl Unmet {
+    /// Describes why a prerequisite is not met.
+    fn in_words(self, Prerequisite { flag, variant }: &Prerequisite) -> String {
+        let why = match self {
+            Self::Disabled => "that flag is disabled",
+            Self::Emergency => "an emergency holds that flag",
+            Self::LacksPrerequisite => "that flag lacks a prerequisite itself",
+            Self::OtherVariant => {
+                return format!("the user lacks the prerequisite: the variant {variant} of the flag {flag}");
+            }
+        };
+        format!("the prerequisite, the variant {variant} of the flag {flag}, is not met: {why}")
+    }
 }
 
 impl Explanation<'_> {
@@ -35,10 +65,7 @@ impl Explanation<'_> {
                 }
             }
             Decider::Prerequisite(index) => match flag.prerequisites.get(index) {
-                Some(needed) => format!(
-                    "the user lacks the prerequisite: the variant {} of the flag {}",
-                    needed.variant, needed.flag
-                ),
+                Some(needed) => self.unmet.unwrap_or(Unmet::OtherVariant).in_words(needed),
                 None => "the user lacks a prerequisite".to_owned(),
             },
             Decider::Rule(index) => {

@@ -4,7 +4,7 @@ use super::{batch, exposure, identified, outcome, part};
 use cutover_core::{
     measurement::{
         batch::Batch,
-        experiments::{ExperimentKey, ExperimentPart, GuardrailEvent, MAX_ENTRIES, UserOutcome, limit},
+        experiments::{ExperimentKey, ExperimentPart, GuardrailEvent, MAX_ENTRIES, UserOutcome},
         user_hash::UserKey,
     },
     statistics::split_mix::mix,
@@ -35,10 +35,26 @@ fn an_outcome_with_an_id_is_longer_and_takes_the_room_of_two() {
         assert_eq!(serde_json::from_str::<UserOutcome>(written).unwrap(), outcome);
     }
     let largest = |user: u64| identified(mix(user), 15, 90_000, Some(999_999_999_999_999), mix(user + 1));
-    let mut parts = [part(Vec::new(), (0..2_000).map(largest).collect())];
-    limit(&mut parts, MAX_ENTRIES);
-    assert!(parts[0].outcomes.len() <= MAX_ENTRIES / 2);
-    let full = batch(1, 1, parts[0].clone()).encode().len();
+    let outcomes = (0..).map(largest).take(MAX_ENTRIES / 2).collect();
+    assert_full(part(Vec::new(), outcomes));
+}
+
+/// Every entry is as long as it can be.
+#[test]
+fn a_full_batch_takes_at_most_60_kb() {
+    let exposures = (0..).map(|user| exposure(mix(user), 15, 90_000)).take(MAX_ENTRIES / 2).collect();
+    let outcomes = (0..).map(|user| outcome(mix(user), 15, 90_000, Some(999_999_999_999_999)));
+    assert_full(part(exposures, outcomes.take(MAX_ENTRIES / 2).collect()));
+    let event =
+        |user: u64| GuardrailEvent { user: mix(user), variant: 15, metrics: u16::MAX, after_s: 90_000 };
+    let guardrails = (0..).map(event).take(MAX_ENTRIES).collect();
+    assert_full(ExperimentPart { guardrails, ..part(Vec::new(), Vec::new()) });
+}
+
+/// Asserts that a part fills a batch, and that the batch is as small as is promised.
+fn assert_full(part: ExperimentPart) {
+    assert_eq!(part.entries(), MAX_ENTRIES);
+    let full = batch(1, 1, part).encode().len();
     assert!(full < 60_000, "{full} bytes");
 }
 
@@ -53,53 +69,6 @@ fn a_batch_of_the_version_before_has_no_experiments_and_a_later_part_is_read() {
     let text = before.replacen('{', &format!(r#"{{"unknown":[1],"experiments":[{later}],"#), 1);
     let read: Batch = serde_json::from_str(&text).unwrap();
     assert_eq!(read.experiments, [serde_json::from_str::<ExperimentPart>(WRITTEN).unwrap()]);
-}
-
-#[test]
-fn a_full_batch_leaves_out_the_same_hashes_of_all_variants() {
-    let entries = |from: u64, count: u64| {
-        let exposures = (from..from + count).map(|user| exposure(mix(user), (user % 3) as u8, 0)).collect();
-        part(exposures, (from..from + count).map(|user| outcome(mix(user), 0, 1, None)).collect())
-    };
-    let mut parts = [entries(1, 2_000), entries(10_000, 50)];
-    limit(&mut parts, MAX_ENTRIES);
-    let [large, small] = &parts;
-    assert_eq!((small.theta, small.exposures.len(), small.outcomes.len()), (u64::MAX, 50, 50));
-    assert_eq!(large.theta, u64::MAX / 8, "4,000 entries are 500 after three halvings, 1,000 are too many");
-    let kept = |user: &u64| mix(*user) < large.theta;
-    assert_eq!(large.exposures.len(), (1..2_001).filter(kept).count(), "hashes alone decide");
-    assert_eq!(large.exposures.len(), large.outcomes.len(), "nobody is counted without outcomes");
-    let full = batch(1, 1, large.clone());
-    assert!(full.encode().len() < 60_000, "{} bytes", full.encode().len());
-
-    let same = parts.clone();
-    limit(&mut parts, MAX_ENTRIES);
-    assert_eq!(parts, same, "there is room");
-    limit(&mut parts, 0);
-    assert!(parts.iter().all(|part| part.exposures.is_empty() && part.outcomes.is_empty()));
-}
-
-#[test]
-fn a_part_never_leaves_fewer_out_than_before() {
-    let mut part = part(vec![exposure(10, 0, 0), exposure(20, 1, 0)], vec![outcome(20, 0, 1, None)]);
-    part.lower(20);
-    assert_eq!((part.theta, part.exposures.len(), part.outcomes.len()), (20, 1, 0));
-    part.lower(30);
-    assert_eq!(part.theta, 20);
-}
-
-/// Only they tell of a fault of users whom the bound leaves out.
-#[test]
-fn a_full_batch_leaves_out_no_event_of_a_guardrail() {
-    let event = |user: u64| GuardrailEvent { user: mix(user), variant: 1, metrics: 1, after_s: 0 };
-    let exposures = (0..2_000).map(|user| exposure(mix(user), 0, 0)).collect();
-    let guardrails = (0..40).map(event).collect();
-    let mut parts = [ExperimentPart { guardrails, ..part(exposures, Vec::new()) }];
-    limit(&mut parts, MAX_ENTRIES);
-    assert!((1..=MAX_ENTRIES - 40).contains(&parts[0].exposures.len()), "{}", parts[0].exposures.len());
-    assert_eq!(parts[0].guardrails.len(), 40);
-    limit(&mut parts, 10);
-    assert_eq!((parts[0].exposures.len(), parts[0].guardrails.len()), (0, 40));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use super::{config, flag, rules_of, time};
 use cutover_core::{
-    Facts,
+    Emergency, Facts, Revision, Ruleset,
     values::evaluation::{Decider, EvaluationError},
 };
+use serde_json::json;
 
 const CONFIG: &str = "
 feature_flags: { checkout: { enabled: true, rollout_percentage: 50 } }
@@ -118,4 +119,64 @@ fn the_part_of_the_flag_that_decides_is_told() {
     assert_eq!(explained("behind", Some(""), None).0, None);
     assert!(rules.explain_value("none", None, &Facts::default(), now).is_none());
     assert!(rules.explain_value("checkout", None, &Facts::default(), now).is_none(), "it decides routes");
+}
+
+/// A user may be given the very variant that is needed, as the variant `off`: the words say why it meets nothing.
+#[test]
+fn an_unmet_prerequisite_is_told_with_the_state_of_its_flag() {
+    let config = config(
+        "
+feature_flags: { dark: { enabled: false }, held: { enabled: true, rollout_percentage: 100 }, lit: { enabled: true } }
+flags:
+  off: { type: boolean, variants: { yes: true, no: false }, default: yes, off: no }
+  over:
+    type: boolean
+    enabled: true
+    variants: { yes: true, no: false }
+    default: yes
+    off: no
+    schedule: [{ at: \"2026-07-01T00:00:00Z\", set: { enabled: false } }]
+  behind:
+    type: boolean
+    enabled: true
+    variants: { yes: true, no: false }
+    default: yes
+    off: no
+    prerequisites: [{ flag: off, variant: yes }]
+",
+    );
+    let now = time("2026-07-03T12:00:00Z");
+    let words = |flag: &str, variant: &str| {
+        let mut config = config.clone();
+        let mut asked = config.flags["behind"].clone();
+        let needed = json!([{ "flag": flag, "variant": variant }]);
+        asked.prerequisites = serde_json::from_value(needed).unwrap();
+        config.flags.insert("asked".parse().unwrap(), asked);
+        let emergency = Emergency {
+            flags: Some(vec!["held".parse().unwrap()]),
+            reason: "test".to_owned(),
+            by: "operator".to_owned(),
+            since: now,
+            declarations: Vec::new(),
+        };
+        let rules = Ruleset::compile(&config.clone().snapshot(Revision(1), Some(emergency))).unwrap();
+        let explanation = rules.explain_value("asked", Some("ann"), &Facts::default(), now).unwrap();
+        assert_eq!(explanation.decider, Some(Decider::Prerequisite(0)), "{variant} of {flag}");
+        explanation.in_words(&config.flags["asked"], now)
+    };
+    let unmet = |flag: &str, variant: &str, why: &str| {
+        format!("the prerequisite, the variant {variant} of the flag {flag}, is not met: {why}")
+    };
+    for (flag, variant, why) in [
+        ("off", "yes", "that flag is disabled"),
+        ("off", "no", "that flag is disabled"),
+        ("over", "no", "that flag is disabled"),
+        ("behind", "no", "that flag lacks a prerequisite itself"),
+        ("dark", "new", "that flag is disabled"),
+        ("held", "new", "an emergency holds that flag"),
+    ] {
+        assert_eq!(words(flag, variant), unmet(flag, variant, why));
+    }
+    let other = "the user lacks the prerequisite: the variant new of the flag lit";
+    assert_eq!(words("lit", "new"), other);
 }

@@ -76,7 +76,7 @@ impl Isolate {
         self.held.as_ref().map(|held| held.stamp).unwrap_or_default()
     }
 
-    /// Refuses the word of another deployment. A version that knows no deployments names none, and is believed.
+    /// Refuses the word of another deployment. Who names none is believed: the answer to a question that named it.
     pub(super) fn must_be_own(&self, deployment: Option<&DeploymentId>) -> Result<(), Refusal> {
         match (&self.deployment, deployment) {
             (Some(own), Some(other)) if own != other => Err(Refusal::Foreign(other.clone())),

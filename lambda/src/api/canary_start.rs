@@ -21,7 +21,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
+    store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -120,8 +120,7 @@ async fn begin(
         must_be_enabled(truth, name)?;
         // Under the head's condition, so that starts at the same time do not pass it together.
         must_have_room(truth)?;
-        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the flag {name}"), version)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         let identity = run_identity(truth)?;
         let mut run = Run::start(identity, name.clone(), plan.clone(), clock::now(), &demand.caller.name);
         run.salt = salt(truth, flag, &run, query);

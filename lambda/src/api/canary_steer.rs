@@ -19,7 +19,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
+    store::{EmergencyChange, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -139,8 +139,7 @@ async fn steer(
     }
     change(platform, demand, operation, |truth| {
         let run = after(truth, clock::now())?;
-        let version = truth.meta(RUNS, name.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the run of {name}"), version)?;
+        demand.must_be_as_seen(truth, "run of", RUNS, name.as_str())?;
         let mut config = truth.config.clone();
         let mut others = Vec::new();
         if truth.runs.get(name) != Some(&run) {

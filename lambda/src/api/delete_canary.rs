@@ -11,7 +11,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, RUNS, Role, State as Truth},
+    store::{Meta, RUNS, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{FlagName, config::Config};
@@ -44,12 +44,8 @@ pub(super) async fn handle(
         if let (Some(salt), Some(fields)) = (kept_salt(truth, &name), deleted.as_object_mut()) {
             fields.insert("salt".to_owned(), json!(salt));
         }
-        Ok(Proposal {
-            config: without_canary(truth, &name),
-            emergency: EmergencyChange::Keep,
-            others: removal.map(|write| (format!("{RUNS}/{name}"), write)).into_iter().collect(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        let others = removal.map(|write| (format!("{RUNS}/{name}"), write)).into_iter().collect();
+        Ok(Proposal { others, ..Proposal::of_deletion(without_canary(truth, &name), deleted) })
     })
     .await
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role},
+    store::Role,
 };
 use axum::{extract::State, http::StatusCode};
 use serde_json::json;
@@ -32,8 +32,7 @@ pub(super) async fn handle(
         if config.feature_flags.remove(&name).is_none() {
             return Err(missing_flag(&config, &name));
         }
-        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the flag {name}"), version)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         let mut users: Vec<String> = config
             .routes
             .iter()
@@ -55,13 +54,7 @@ pub(super) async fn handle(
             let hint = "remove these first, or disable the flag to send all users to legacy";
             return Err(Problem::new(StatusCode::CONFLICT, "flag_in_use", detail, hint));
         }
-        let name = name.clone();
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, json!({ "deleted": name }))),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -35,8 +35,7 @@ pub(super) async fn handle(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::RouteDelete, |truth| {
         let route = find(truth, &id)?;
-        let version = truth.meta(SECTION, id.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the route {id}"), version)?;
+        demand.must_be_as_seen(truth, "route", SECTION, id.as_str())?;
         let users = users(truth, route);
         if !users.is_empty() {
             let detail = format!("the route {id} is used by {}", users.join(", "));
@@ -49,13 +48,7 @@ pub(super) async fn handle(
         let mut config = truth.config.clone();
         config.routes.retain(|kept| kept.id != id);
         let moves = movements(&truth.config, &config, |name| truth.run_salt(name));
-        let deleted = json!({ "deleted": id, "moves": moves });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": id, "moves": moves })))
     })
     .await
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -42,7 +42,7 @@ pub(super) async fn put(
     demand.caller.must_be(Role::Operator)?;
     let body = body_of(&name, demand.json()?)?;
     change(&platform, &demand, Operation::ExperimentPut, |truth| {
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "experiment", SECTION, name.as_str())?;
         let held = truth.config.ab_tests.get(&name);
         let state = held.map_or(ExperimentState::Draft, |held| held.state);
         let mut written =
@@ -67,7 +67,7 @@ pub(super) async fn delete(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::ExperimentDelete, |truth| {
         let experiment = find(truth, &name)?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "experiment", SECTION, name.as_str())?;
         if experiment.is_running() {
             let detail = format!("the experiment {name} is running");
             let hint = "stop it first (cutover experiment stop), which keeps its outcome";
@@ -75,25 +75,9 @@ pub(super) async fn delete(
         }
         let mut config = truth.config.clone();
         config.ab_tests.remove(&name);
-        let deleted = json!({ "deleted": name });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
-}
-
-/// Checks the precondition of a request against an experiment.
-pub(super) fn must_be_as_seen(
-    truth: &Truth,
-    demand: &ChangeRequest,
-    name: &ExperimentName,
-) -> Result<(), Problem> {
-    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-    demand.precondition.check(&format!("the experiment {name}"), version)
 }
 
 /// Returns the configuration with an experiment saved as the successor of the one that is there.

@@ -3,8 +3,8 @@
 use crate::{
     api::{
         experiment_guard::must_be_harmless,
-        experiment_save::{must_be_as_seen, must_be_valid, proposal, with_experiment},
-        experiments::find,
+        experiment_save::{must_be_valid, proposal, with_experiment},
+        experiments::{SECTION, find},
         extract::ExperimentPath,
         measured::folded_phase,
     },
@@ -46,7 +46,7 @@ pub(super) async fn start(
     let folded = folded_phase(&platform.store, &name).await?;
     change(&platform, &demand, Operation::ExperimentStart, |truth| {
         let experiment = in_state(truth, &name, &[ExperimentState::Draft, ExperimentState::Paused])?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "experiment", SECTION, name.as_str())?;
         let running = Experiment { state: ExperimentState::Running, ..experiment.clone() };
         let config = with_experiment(truth, &name, &running);
         must_be_harmless(truth, &config, &name, folded.as_ref())?;
@@ -66,7 +66,7 @@ pub(super) async fn pause(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::ExperimentPause, |truth| {
         let experiment = in_state(truth, &name, &[ExperimentState::Running])?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "experiment", SECTION, name.as_str())?;
         let paused = Experiment { state: ExperimentState::Paused, ..experiment.clone() };
         Ok(proposal(name.clone(), with_experiment(truth, &name, &paused), false))
     })
@@ -85,7 +85,7 @@ pub(super) async fn stop(
     let decision = decision.map(|decision| words("decision", &decision)).transpose()?;
     change(&platform, &demand, Operation::ExperimentStop, |truth| {
         let experiment = in_state(truth, &name, &[ExperimentState::Running, ExperimentState::Paused])?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "experiment", SECTION, name.as_str())?;
         must_be_a_variant(&name, experiment, winner.as_ref())?;
         let has_outcome = decision.is_some() || winner.is_some();
         let outcome = has_outcome.then(|| ExperimentOutcome {

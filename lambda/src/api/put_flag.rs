@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{Flag, FlagName, config::flag_from_json};
@@ -59,8 +59,7 @@ async fn save(
     flag: impl Fn(&Truth) -> Result<Flag, Problem>,
 ) -> Result<ChangeResponse, Problem> {
     change(platform, demand, Operation::FlagPut, |truth| {
-        let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-        demand.precondition.check(&format!("the flag {name}"), version)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         no_value_flag(truth, name)?;
         let mut flag = flag(truth)?;
         canary_guard::may_have(truth, name, flag.rollout_percentage)?;
@@ -120,8 +119,7 @@ pub(super) fn edit_flag(
 ) -> Result<Proposal, Problem> {
     let mut flag =
         truth.config.feature_flags.get(name).cloned().ok_or_else(|| missing_flag(&truth.config, name))?;
-    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-    demand.precondition.check(&format!("the flag {name}"), version)?;
+    demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
     edit(&mut flag);
     Ok(with_flag(truth, name, flag))
 }

@@ -15,7 +15,7 @@ use crate::{
     },
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -31,7 +31,7 @@ pub(super) async fn put(
     demand.caller.must_be(Role::Operator)?;
     let segment = read(&body_of(&name, demand.json()?)?)?;
     change(&platform, &demand, Operation::SegmentPut, |truth| {
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "segment", SECTION, name.as_str())?;
         Ok(saved(truth, &name, segment.clone()))
     })
     .await
@@ -47,7 +47,7 @@ pub(super) async fn patch(
     let patch = body_of(&name, demand.json()?)?;
     change(&platform, &demand, Operation::SegmentPut, |truth| {
         find(truth, &name)?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "segment", SECTION, name.as_str())?;
         let mut body = truth.config.object(SECTION, name.as_str()).unwrap_or_default();
         merge(&mut body, patch.clone());
         Ok(saved(truth, &name, read(&body)?))
@@ -64,7 +64,7 @@ pub(super) async fn delete(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::SegmentDelete, |truth| {
         find(truth, &name)?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "segment", SECTION, name.as_str())?;
         let flags: Vec<&str> = users(&truth.config, &name).map(FlagName::as_str).collect();
         if !flags.is_empty() {
             let detail = format!("rules name the segment {name}: those of {}", flags.join(", "));
@@ -73,13 +73,7 @@ pub(super) async fn delete(
         }
         let mut config = truth.config.clone();
         config.segments.remove(&name);
-        let deleted = json!({ "deleted": name });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
 }
@@ -91,12 +85,6 @@ fn body_of(name: &SegmentName, body: Value) -> Result<Value, Problem> {
 
 fn read(body: &Value) -> Result<Segment, Problem> {
     segment_from_json(body).map_err(Problem::invalid_document)
-}
-
-/// Checks the precondition of a request against a segment.
-fn must_be_as_seen(truth: &Truth, demand: &ChangeRequest, name: &SegmentName) -> Result<(), Problem> {
-    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-    demand.precondition.check(&format!("the segment {name}"), version)
 }
 
 /// Proposes the state with a segment saved, with that segment as the response.

@@ -16,7 +16,7 @@ use crate::{
     clock,
     platform::Platform,
     problem::Problem,
-    store::{EmergencyChange, Meta, Role, State as Truth},
+    store::{EmergencyChange, Role, State as Truth},
 };
 use axum::{extract::State, http::StatusCode};
 use cutover_core::{
@@ -34,7 +34,7 @@ pub(super) async fn put(
     demand.caller.must_be(Role::Operator)?;
     let body = body_of(&name, demand.json()?)?;
     change(&platform, &demand, Operation::ValueFlagPut, |truth| {
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         let written = value_flag_from_json(&name, &body, &truth.config).map_err(Problem::invalid_document)?;
         saved(truth, &name, &written)
     })
@@ -51,7 +51,7 @@ pub(super) async fn patch(
     let patch = body_of(&name, demand.json()?)?;
     change(&platform, &demand, Operation::ValueFlagPut, |truth| {
         find(truth, &name)?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         let mut body = truth.config.object(SECTION, name.as_str()).unwrap_or_default();
         replace_choices(&mut body, &patch);
         merge(&mut body, patch.clone());
@@ -70,7 +70,7 @@ pub(super) async fn delete(
     demand.must_have_no_body()?;
     change(&platform, &demand, Operation::ValueFlagDelete, |truth| {
         find(truth, &name)?;
-        must_be_as_seen(truth, &demand, &name)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         let users: Vec<&str> = dependents(&truth.config, &name).map(FlagName::as_str).collect();
         if !users.is_empty() {
             let detail = format!("the flag {name} is a prerequisite of {}", users.join(", "));
@@ -80,13 +80,7 @@ pub(super) async fn delete(
         }
         let mut config = truth.config.clone();
         config.flags.remove(&name);
-        let deleted = json!({ "deleted": name });
-        Ok(Proposal {
-            config,
-            emergency: EmergencyChange::Keep,
-            others: Vec::new(),
-            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
-        })
+        Ok(Proposal::of_deletion(config, json!({ "deleted": name })))
     })
     .await
 }
@@ -118,7 +112,7 @@ async fn switch(
     let operation = if on { Operation::ValueFlagEnable } else { Operation::ValueFlagDisable };
     change(platform, demand, operation, |truth| {
         let flag = find(truth, &name)?;
-        must_be_as_seen(truth, demand, &name)?;
+        demand.must_be_as_seen(truth, "flag", SECTION, name.as_str())?;
         Ok(switched(truth, &name, flag, on, clock::now()))
     })
     .await
@@ -148,12 +142,6 @@ fn replace_choices(body: &mut Value, patch: &Value) {
     {
         fields.remove("default");
     }
-}
-
-/// Checks the precondition of a request against a flag.
-fn must_be_as_seen(truth: &Truth, demand: &ChangeRequest, name: &FlagName) -> Result<(), Problem> {
-    let version = truth.meta(SECTION, name.as_str()).map(Meta::stamp);
-    demand.precondition.check(&format!("the flag {name}"), version)
 }
 
 /// Proposes the state with a flag saved. Variants that other flags need must stay.

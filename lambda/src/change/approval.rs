@@ -30,7 +30,7 @@ const MAX_KEPT: usize = 200_000;
 /// is made no emergency reaches the isolates that are running. An experiment that ends leaves its users to the flag, whose
 /// percentage was approved. A flag with values moves nobody to another backend; while it is disabled it gives all users one
 /// value, and meets no prerequisite of another flag.
-const NEVER_WAITS: [Operation; 12] = [
+pub const NEVER_WAITS: [Operation; 12] = [
     Operation::FlagDisable,
     Operation::ValueFlagDisable,
     Operation::EmergencyRollback,

@@ -6,7 +6,7 @@ use crate::{
         digest,
     },
     problem::Problem,
-    store::ReplyKey,
+    store::{Meta, ReplyKey, State},
 };
 use cutover_core::Stamp;
 
@@ -35,6 +35,25 @@ pub struct ChangeRequest {
     pub if_match: Option<String>,
     /// Approval, if the change was pending.
     pub approved: Option<Approval>,
+}
+
+impl ChangeRequest {
+    /// Checks the precondition against an object: it must be as the caller has seen it. `kind` names it in messages, such as
+    /// `flag`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the problem `changed_meanwhile` if it is not.
+    pub fn must_be_as_seen(
+        &self,
+        state: &State,
+        kind: &str,
+        section: &str,
+        name: &str,
+    ) -> Result<(), Problem> {
+        let version = state.meta(section, name).map(Meta::stamp);
+        self.precondition.check(&format!("the {kind} {name}"), version)
+    }
 }
 
 /// Keys under which the response to an approved request is remembered, attached to the replayed request.

@@ -9,3 +9,4 @@ pub mod parts;
 mod phases;
 pub mod proposal;
 pub mod replies;
+mod serving;

@@ -1,12 +1,16 @@
 //! The proposal of a change, and its result.
 
 use crate::{
-    change::{operation::Operation, parts::removes_run},
+    change::{
+        operation::Operation,
+        parts::removes_run,
+        serving::{Rules, enabled_value_flags},
+    },
     store::{AuditRecord, EmergencyChange, Meta, RUNS, State, Write},
 };
 use axum::http::StatusCode;
 use cutover_core::{
-    Epoch, FlagName, Revision, Timestamp,
+    Emergency, Epoch, FlagName, Revision, Timestamp,
     canary::Run,
     config::{Cause, Change, Config, movements},
 };
@@ -23,6 +27,18 @@ pub struct Proposal {
     /// Builds the response from the outcome of the change.
     #[expect(clippy::type_complexity, reason = "a single callback, named by its field")]
     pub answer: Box<dyn Fn(&Outcome<'_>) -> (StatusCode, Value) + Send>,
+}
+
+impl Proposal {
+    /// Proposes a configuration from which an object was deleted, with `deleted` as the body of the response.
+    pub fn of_deletion(config: Config, deleted: Value) -> Self {
+        Self {
+            config,
+            emergency: EmergencyChange::Keep,
+            others: Vec::new(),
+            answer: Box::new(move |_| (StatusCode::OK, deleted.clone())),
+        }
+    }
 }
 
 /// Outcome of a change, from which the response is built.
@@ -73,8 +89,8 @@ pub struct ChangeResponse {
 const NEW_RUN: &str = "new";
 
 /// Lists the changes of a proposal field by field, as a second person approves them, with the runs that it removes and
-/// the flags that it releases, or enables at `now`. Changes of other objects that are made in the meantime leave them
-/// as they are.
+/// the flags that it releases, or enables at `now`, by themselves or through others. Changes of any other objects that
+/// are made in the meantime leave them as they are.
 pub fn details_to_approve(
     before: &State,
     proposal: &Proposal,
@@ -108,7 +124,9 @@ pub fn details_to_approve(
     }));
     details.extend(released_flags(before, proposal));
     details.extend(enabled_flags(before, proposal));
-    details.extend(enabled_value_flags(before, proposal, now));
+    let rules = Rules { config: &before.config, emergency: before.head.emergency.as_ref() };
+    let proposed = Rules { config: &proposal.config, emergency: emergency_after(before, proposal) };
+    details.extend(enabled_value_flags(rules, proposed, now));
     details.extend(owners(before, proposal));
     details.extend(moved_by_routes(before, proposal));
     details
@@ -153,13 +171,19 @@ pub fn removed_runs<'s>(before: &'s State, proposal: &Proposal, changes: &[Chang
     names.filter_map(|name| before.runs.get(name)).collect()
 }
 
+/// Returns the emergency that is in force after a proposal.
+fn emergency_after<'p>(before: &'p State, proposal: &'p Proposal) -> Option<&'p Emergency> {
+    match &proposal.emergency {
+        EmergencyChange::Keep => before.head.emergency.as_ref(),
+        EmergencyChange::Set(declared) => Some(declared),
+        EmergencyChange::Clear => None,
+    }
+}
+
 /// Lists the flags that a proposal releases from an emergency, each with the share that it returns to.
 fn released_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
-    let stays_held = |name: &FlagName| match &proposal.emergency {
-        EmergencyChange::Keep => true,
-        EmergencyChange::Set(left) => left.covers(name),
-        EmergencyChange::Clear => false,
-    };
+    let left = emergency_after(before, proposal);
+    let stays_held = |name: &FlagName| left.is_some_and(|emergency| emergency.covers(name));
     let config = &proposal.config;
     let released = config.feature_flags.keys().filter(|name| before.is_held(name) && !stays_held(name));
     let returns =
@@ -178,27 +202,6 @@ fn enabled_flags(before: &State, proposal: &Proposal) -> Vec<Value> {
         json!({ "section": "feature_flags", "name": name, "percentage_in_force": share })
     });
     shares.collect()
-}
-
-/// Lists the flags with values that a proposal enables at `now`, each with what decides from then on: the default in
-/// force, the rules and the prerequisites. As of flags that decide routes, another caller may change these before the
-/// approval.
-fn enabled_value_flags(before: &State, proposal: &Proposal, now: Timestamp) -> Vec<Value> {
-    let enabled = before.config.flags.iter().filter_map(|(name, held)| {
-        let flag = proposal.config.flags.get(name)?;
-        let in_force = flag.in_force(now);
-        let is_enabled = in_force.enabled && !held.in_force(now).enabled;
-        is_enabled.then(|| {
-            // One object, because a list of two is read as a value before and one after.
-            let deciding = json!({
-                "default": in_force.default,
-                "rules": flag.rules,
-                "prerequisites": flag.prerequisites,
-            });
-            json!({ "section": "flags", "name": name, "enables": deciding })
-        })
-    });
-    enabled.collect()
 }
 
 /// Names the objects that a proposal is about if it changes the emergency: the emergency, and every flag that it covers.

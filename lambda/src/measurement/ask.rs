@@ -75,7 +75,12 @@ async fn take_from(answers: &Answers, headers: &HeaderMap, body: Body) -> Result
     let asker = question.isolate.as_deref().unwrap_or_default();
     limited(answers.platform.limits.callers.take(asker, Instant::now()))?;
     let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
-    answers.answer(question.stamp(), question.behind_ms).await.map_err(failed)
+    let mut answer = answers.answer(question.stamp(), question.behind_ms).await.map_err(failed)?;
+    if answer.deployment == question.deployment {
+        // It goes without saying.
+        answer.deployment = None;
+    }
+    Ok(answer)
 }
 
 /// Decodes and checks a question.

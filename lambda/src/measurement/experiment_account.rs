@@ -1,6 +1,8 @@
 //! Memory of evaluation about one experiment: its ledger, the evidence of its newest phase, and the arrivals that are not folded
 //! into it yet. The evidence is judged in memory, and written with the positions of the ledger in one transaction.
 
+mod phase_change;
+
 use crate::{
     clock,
     measurement::account::Horizon,
@@ -12,15 +14,12 @@ use crate::{
 };
 use cutover_core::{
     ExperimentName, Timestamp,
-    experiment::{Arrivals, Figures, Phase, PhaseIdentity, Record, ReportGap},
+    experiment::{Arrivals, Figures, Phase, Record, ReportGap},
     measurement::{batch::Batch, experiments::ExperimentPart, log::Positions},
 };
 
 /// Time after which an experiment is judged without news, in milliseconds: windows of users end by time alone.
 const JUDGED_EVERY_MS: i64 = 60_000;
-
-/// Section of the configuration that holds the experiments.
-const SECTION: &str = "ab_tests";
 
 /// Ledger of an experiment in memory.
 pub(super) struct ExperimentAccount {
@@ -111,7 +110,8 @@ impl ExperimentAccount {
         let Some(phase) = self.phase.as_ref().filter(is_taken) else { return };
         let number = phase.identity.phase;
         let previous = phase.previous.as_deref().filter(is_taken).map(|phase| phase.identity.phase);
-        if phase.ended.is_none() {
+        // A ledger that begins anew is read from before its phase on.
+        if phase.ended.is_none() && arrived >= phase.identity.began {
             let is_other = |part: &&ExperimentPart| {
                 part.experiment == self.name && part.phase != number && Some(part.phase) != previous
             };
@@ -124,49 +124,6 @@ impl ExperimentAccount {
             self.late.get_or_insert_with(|| of_phase(previous)).add(batch);
         }
         self.arrived_at = self.arrived_at.max(at);
-    }
-
-    /// Ends the phase if the state counts it no longer, and begins the one that it counts. Reports of the phase that is over are
-    /// waited for.
-    fn follow(&mut self, state: &State, now: Timestamp) {
-        let counted = state.counted_phase(&self.name);
-        let is_held = |phase: &Phase| {
-            counted
-                .as_ref()
-                .is_some_and(|(identity, design)| phase.identity == *identity && phase.design == *design)
-        };
-        let is_followed = match &self.phase {
-            Some(phase) if phase.ended.is_none() => is_held(phase),
-            _ => counted.is_none(),
-        };
-        if is_followed {
-            return;
-        }
-        self.fold(now);
-        let end = self.end(state, counted.as_ref().map(|(identity, _)| identity), now);
-        self.records.extend(self.phase.as_mut().and_then(|phase| phase.end(end, now, crate::VERSION)));
-        // A phase that is over stays as it is until another one begins.
-        if let Some((identity, design)) = counted {
-            self.fold_late(now);
-            let mut previous = self.phase.take();
-            // Of two that are over, the earlier one is waited for no longer.
-            let earlier = previous.as_mut().and_then(|previous| previous.previous.take());
-            let never = Timestamp::from_millis(i64::MAX);
-            self.records.extend(earlier.and_then(|mut earlier| earlier.close(never, now, crate::VERSION)));
-            let mut phase = Phase::begin(identity, design, self.capacity);
-            phase.previous = previous.map(Box::new);
-            self.phase = Some(phase);
-        }
-    }
-
-    /// Returns the time at which the phase was over that the state does not count: that of the change by which another one began,
-    /// or else of the last change of the experiment.
-    fn end(&self, state: &State, counted: Option<&PhaseIdentity>, now: Timestamp) -> Timestamp {
-        let is_later =
-            |began: &Timestamp| self.phase.as_ref().is_some_and(|phase| phase.identity.began < *began);
-        let next = counted.map(|identity| identity.began).filter(is_later);
-        let changed = state.meta(SECTION, self.name.as_str()).map(|meta| meta.updated_at);
-        next.or(changed).unwrap_or(now)
     }
 
     /// Folds the arrivals into the evidence of the phase. A backlog is folded as if it were read when it came, however late that is
@@ -189,40 +146,9 @@ impl ExperimentAccount {
         }
     }
 
-    /// Folds the arrivals of the phase before.
-    fn fold_late(&mut self, now: Timestamp) {
-        let (arrived, through) = self.times(now);
-        let previous = self.phase.as_mut().and_then(|phase| phase.previous.as_mut());
-        if let Some((previous, late)) = previous.zip(self.late.take()) {
-            previous.fold_through(&late, arrived, through);
-            self.has_news = true;
-        }
-    }
-
     /// Returns the time of the newest arrival, and that up to which everything was read; both are not after `now`.
     fn times(&self, now: Timestamp) -> (Timestamp, Timestamp) {
         (now.min(Timestamp::from_millis(self.arrived_at)), now.min(Timestamp::from_millis(self.through)))
-    }
-
-    /// Writes down what has come late of phases that are over, once it is waited for no longer.
-    fn close(&mut self, state: &State, now: Timestamp) {
-        if self.phase.as_ref().is_some_and(|phase| phase.ended.is_some()) {
-            self.fold(now);
-        }
-        self.fold_late(now);
-        // The ledger of a deleted experiment is removed, so nothing more is waited for.
-        let is_deleted = !state.config.ab_tests.contains_key(&self.name);
-        let through = Timestamp::from_millis(if is_deleted { i64::MAX } else { self.through });
-        let Some(phase) = &mut self.phase else { return };
-        self.records.extend(phase.close(through, now, crate::VERSION));
-        if let Some(previous) = phase.previous.take_if(|previous| !previous.is_waiting(through)) {
-            let mut previous = *previous;
-            self.records.extend(previous.close(through, now, crate::VERSION));
-            self.has_news |= !is_deleted;
-        }
-        // Whoever evaluates reads the phases of all experiments that are over. A deleted one that is behind still has users to
-        // recognise, and its ledger is removed as a whole.
-        self.has_news |= !is_deleted && phase.forget_users(through);
     }
 
     /// Judges the phase that the state counts, if there is news or the last time was long ago. Returns the record of it; once a

@@ -5,6 +5,7 @@
 mod checkpoint;
 mod experiment_memory;
 mod experiments;
+mod gaps;
 mod lease;
 mod parked;
 mod removed;
@@ -295,7 +296,7 @@ impl<'p> Folding<'p> {
         if self.accounts.contains_key(name) {
             return true;
         }
-        match Account::open(self.platform, name, &self.cursor.stream).await {
+        match self.read_account(name).await {
             Ok(account) => {
                 let now = clock::now().millis();
                 let own = account.positions().clone().unless_expired(account.written_at(), now);
@@ -309,6 +310,18 @@ impl<'p> Folding<'p> {
                 false
             }
         }
+    }
+
+    /// Reads an account, and notes if an item of its ledger cannot be decoded.
+    async fn read_account(&mut self, name: &str) -> Result<Account, StoreError> {
+        let read = Account::open(self.platform, name, &self.cursor.stream).await;
+        let damaged = &mut self.of_experiments.damaged;
+        if matches!(read, Err(StoreError::Item(_))) {
+            damaged.insert(name.to_owned());
+        } else {
+            damaged.remove(name);
+        }
+        read
     }
 
     /// Returns the evidence of an active run as it is in memory; `None` if its flag is parked.
@@ -333,34 +346,4 @@ impl<'p> Folding<'p> {
         let Cursor { through, roll_since, .. } = self.cursor;
         now.saturating_sub(through) <= RECENT_MS && through.saturating_sub(roll_since) >= ACTIVE_MS
     }
-
-    /// Notes the counts of active runs that have expired because nobody read the log for so long.
-    fn note_expired(&mut self) {
-        let now = clock::now().millis();
-        for run in self.running() {
-            let Some(gap) = self.cursor.expired_of(&run, now) else { continue };
-            let why = "evaluation was off for longer than the log is kept";
-            tracing::error!(event = "log_gap", why, since = gap.since.millis(), "counts have expired");
-            note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
-        }
-        self.note_expired_reports(now);
-    }
-
-    /// Notes that counts of all active runs and phases have expired before they were folded.
-    fn note_gap(&mut self, why: &str) {
-        let gap = FlagGap { since: Timestamp::from_millis(self.cursor.through), until: clock::now() };
-        let (since, until) = (gap.since.millis(), gap.until.millis());
-        tracing::error!(event = "log_gap", why, since, until, "counts have expired");
-        for run in self.running() {
-            note_gap(&mut self.cursor, run.flag.as_str(), gap, Some(&run));
-        }
-        self.note_report_gap(gap);
-    }
-}
-
-/// Notes that the counts of a flag in a period have expired before they were folded. The run is the newest one of the flag.
-fn note_gap(cursor: &mut Cursor, flag: &str, gap: FlagGap, run: Option<&Run>) {
-    let FlagGap { since, until } = gap;
-    tracing::error!(event = "flag_gap", flag, %since, %until, "counts of a flag have expired");
-    cursor.note_gap(flag, gap, run);
 }

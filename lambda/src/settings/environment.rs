@@ -7,7 +7,7 @@ use crate::settings::{
     secret::{Secret, Versions},
 };
 use cutover_core::experiment::DEFAULT_CAPACITY;
-use std::{sync::Arc, time::Duration};
+use std::{num::IntErrorKind, sync::Arc, time::Duration};
 
 /// Settings of a function.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub enum InvalidSettings {
     /// The value is not a number of milliseconds.
     #[error("the environment variable {0} is {1:?}; use a whole number of milliseconds")]
     NotMilliseconds(&'static str, String),
-    /// The value is not a number of users.
+    /// The value is not a number of users. One that is too large is lowered instead.
     #[error(
         "the environment variable {0} is {1:?}; use a whole number of users from 1 to {MAX_EXPERIMENT_USERS}"
     )]
@@ -129,6 +129,28 @@ fn milliseconds(
             Err(_) => Err(InvalidSettings::NotMilliseconds(name, text)),
         },
     }
+}
+
+/// Returns the number of users that a phase remembers: the largest one for any above it, which is logged. Earlier
+/// versions accepted those, and a function that does not start would judge no guardrail at all.
+fn experiment_users(text: Option<String>) -> Result<u32, InvalidSettings> {
+    const NAME: &str = "CUTOVER_EXPERIMENT_USERS";
+    let Some(text) = text else { return Ok(DEFAULT_CAPACITY) };
+    let users = match text.parse::<u32>() {
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => u32::MAX,
+        Ok(0) | Err(_) => return Err(InvalidSettings::NotUsers(NAME, text)),
+        Ok(users) => users,
+    };
+    if users > MAX_EXPERIMENT_USERS {
+        tracing::warn!(
+            event = "setting_lowered",
+            variable = NAME,
+            value = %text,
+            used = MAX_EXPERIMENT_USERS,
+            "a phase of an experiment cannot remember so many users"
+        );
+    }
+    Ok(users.min(MAX_EXPERIMENT_USERS))
 }
 
 fn switch(variable: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<bool, InvalidSettings> {
@@ -237,13 +259,7 @@ impl Settings {
             ),
             evaluation: milliseconds(&variable, "CUTOVER_EVALUATION_MS", 0)?,
             isolate_silence: milliseconds(&variable, "CUTOVER_ISOLATE_SILENCE_MS", 600_000)?,
-            experiment_users: match variable("CUTOVER_EXPERIMENT_USERS") {
-                None => DEFAULT_CAPACITY,
-                Some(text) => match text.parse::<u32>() {
-                    Ok(users) if (1..=MAX_EXPERIMENT_USERS).contains(&users) => users,
-                    _ => return Err(InvalidSettings::NotUsers("CUTOVER_EXPERIMENT_USERS", text)),
-                },
-            },
+            experiment_users: experiment_users(variable("CUTOVER_EXPERIMENT_USERS"))?,
             webhook: webhook
                 .map(|url| {
                     let url = checked_url("CUTOVER_WEBHOOK_URL", url)?;
@@ -297,7 +313,8 @@ mod tests {
             ("CUTOVER_EMERGENCY_ONLY", "1"),
             ("CUTOVER_EVALUATION_MS", "1s"),
             ("CUTOVER_EXPERIMENT_USERS", "0"),
-            ("CUTOVER_EXPERIMENT_USERS", "250001"),
+            ("CUTOVER_EXPERIMENT_USERS", "-1"),
+            ("CUTOVER_EXPERIMENT_USERS", "many"),
             ("CUTOVER_KV_INTERVAL_MS", "1s"),
         ] {
             let text = refused(&[(name, value)]);
@@ -315,6 +332,24 @@ mod tests {
         }
         assert!(read(&[jwt[0], jwt[1], ("CUTOVER_JWT_JWKS_URL", "http://127.0.0.1:9/jwks")]).is_ok());
         assert!(refused(&[jwt[0], ("CUTOVER_JWT_JWKS_URL", "https://k.example/")]).contains("AUDIENCE"));
+    }
+
+    /// A deployment that has the number from an earlier version must not stop with an upgrade.
+    #[test]
+    fn more_remembered_users_than_a_phase_can_hold_are_lowered() {
+        let users = |value: &str| read(&[("CUTOVER_EXPERIMENT_USERS", value)]).unwrap().experiment_users;
+        assert_eq!(read(&[]).unwrap().experiment_users, DEFAULT_CAPACITY);
+        for (value, expected) in [
+            ("1", 1),
+            ("249999", 249_999),
+            ("250000", 250_000),
+            ("250001", 250_000),
+            ("1000000", 250_000),
+            ("4294967296", 250_000),
+            ("99999999999999999999999999", 250_000),
+        ] {
+            assert_eq!(users(value), expected, "{value}");
+        }
     }
 
     #[test]

@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 
 /// Age up to which a batch is certainly in the log when it is read, in milliseconds: the log keeps it for 24 hours, and reading
 /// up to it takes a while.
-const LOG_KEPT_MS: i64 = 23 * 60 * 60 * 1_000;
+const LOG_KEPT_MS: i64 = 23 * HOUR_MS;
+
+/// Length of an hour, in milliseconds.
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// A period whose counts of a flag are unknown: the log had expired when they were to be folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,18 @@ impl FlagGap {
     #[must_use]
     fn and(self, other: Self) -> Self {
         Self { since: self.since.min(other.since), until: self.until.max(other.until) }
+    }
+
+    /// Returns true if a gap that is noted, alone or as a part of `whole`, is news after the one that was `held`: if it
+    /// is another one, or if the whole has grown into a further hour. The gap of a ledger that stays parked grows all
+    /// the time.
+    fn is_news(self, whole: Self, held: Option<Self>) -> bool {
+        held.is_none_or(|held| self.since >= held.until || whole.hours() > held.hours())
+    }
+
+    /// Returns the number of full hours.
+    fn hours(self) -> i64 {
+        self.until.millis().saturating_sub(self.since.millis()) / HOUR_MS
     }
 }
 
@@ -113,23 +128,34 @@ impl Cursor {
         let until = epoch.millis().min(now);
         let gap =
             FlagGap { since: Timestamp::from_millis(self.through), until: Timestamp::from_millis(until) };
-        active.into_iter().for_each(|run| self.note_gap(run.flag.as_str(), gap, Some(run)));
+        for run in active {
+            self.note_gap(run.flag.as_str(), gap, Some(run));
+        }
         (self.epoch, self.passed_over, self.roll_since) = (epoch, until, until);
         self
     }
 
     /// Notes a gap in the counts of a flag, whose newest run is given. With another gap in the step of that run it becomes one,
-    /// because the step lacks the counts of both; a gap of an earlier step is replaced.
-    pub fn note_gap(&mut self, flag: &str, gap: FlagGap, run: Option<&Run>) {
+    /// because the step lacks the counts of both; a gap of an earlier step is replaced. Returns true if that is worth a
+    /// line in the log: the gap is another one, or has grown into a further hour.
+    pub fn note_gap(&mut self, flag: &str, gap: FlagGap, run: Option<&Run>) -> bool {
         let known = run.and_then(|run| self.gap_of(run)).copied();
-        self.gaps.insert(flag.to_owned(), known.map_or(gap, |known| known.and(gap)));
+        self.insert_gap(flag, gap, known)
     }
 
     /// Notes a gap in the reports of an experiment, whose phase began at `began`. With another gap in that phase it becomes one; a
-    /// gap of an earlier phase is replaced.
-    pub fn note_report_gap(&mut self, ledger: &str, gap: FlagGap, began: Timestamp) {
+    /// gap of an earlier phase is replaced. Returns true if that is worth a line in the log, as [`Self::note_gap`]
+    /// does.
+    pub fn note_report_gap(&mut self, ledger: &str, gap: FlagGap, began: Timestamp) -> bool {
         let known = self.gaps.get(ledger).filter(|known| known.until > began).copied();
-        self.gaps.insert(ledger.to_owned(), known.map_or(gap, |known| known.and(gap)));
+        self.insert_gap(ledger, gap, known)
+    }
+
+    /// Notes a gap, as one with the gap that is known of the same step or phase. Returns true if that is news.
+    fn insert_gap(&mut self, ledger: &str, gap: FlagGap, known: Option<FlagGap>) -> bool {
+        let whole = known.map_or(gap, |known| known.and(gap));
+        let held = self.gaps.insert(ledger.to_owned(), whole);
+        gap.is_news(whole, held)
     }
 
     /// Returns the arrival time up to which the counts of a run's step are complete, in milliseconds since 1970. A gap in the
@@ -297,6 +323,45 @@ mod tests {
         assert_eq!(second, gap(12, 17), "of the same phase as the one that is noted");
         cursor.note_report_gap("experiment/e", second, time(hours(12)));
         assert_eq!(cursor.expired_since("experiment/e", time(hours(12)), hours(40)), None, "noted once");
+    }
+
+    /// Each invocation notes the gap of a ledger that stays parked anew, a little longer. An alarm that rings all day
+    /// is switched off.
+    #[test]
+    fn a_gap_that_grows_is_news_once_an_hour() {
+        let (hour, pass) = (HOUR_MS, 3 * 60 * 1_000);
+        let began = Timestamp::from_millis(0);
+        let started = run("one", 0);
+        let mut cursor = Cursor::default();
+        let (mut noted, mut news) = (0, [Vec::new(), Vec::new()]);
+        for now in (24 * hour..30 * hour).step_by(usize::try_from(pass).unwrap()) {
+            let gap = cursor.expired_of(&started, now).unwrap();
+            noted += 1;
+            if cursor.note_gap("one", gap, Some(&started)) {
+                news[0].push(now / hour);
+            }
+            let gap = cursor.expired_since("experiment/e", began, now).unwrap();
+            if cursor.note_report_gap("experiment/e", gap, began) {
+                news[1].push(now / hour);
+            }
+        }
+        assert_eq!((noted, news), (120, [vec![24, 25, 26, 27, 28, 29], vec![24, 25, 26, 27, 28, 29]]));
+        // To the last pass, whatever is logged.
+        assert_eq!(cursor.gaps["one"].until.millis(), 7 * hour - pass);
+        // Another gap is news, however short: of the same step, of another one, and of a flag without a run.
+        let gap = |since: i64, until: i64| {
+            let [since, until] = [since, until].map(|minutes| Timestamp::from_millis(minutes * 60_000));
+            FlagGap { since, until }
+        };
+        assert!(cursor.note_gap("one", gap(500, 501), Some(&started)));
+        let resumed = started.paused("").resumed(Timestamp::from_millis(10 * hour), "");
+        assert!(cursor.note_gap("one", gap(601, 602), Some(&resumed)));
+        assert!(!cursor.note_gap("one", gap(601, 603), Some(&resumed)));
+        let told = [gap(1, 2), gap(1, 3), gap(1, 60), gap(1, 61), gap(1, 62), gap(70, 71)];
+        assert_eq!(
+            told.map(|gap| cursor.note_gap("two", gap, None)),
+            [true, false, false, true, false, true]
+        );
     }
 
     /// Counts that have expired are unknown; a step that has some of them in it is never complete.

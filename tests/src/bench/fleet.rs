@@ -16,7 +16,10 @@ use crate::{
     },
     lambda::scheduled_event,
 };
-use cutover_core::{Revision, measurement::question::Question};
+use cutover_core::{
+    DeploymentId, Revision,
+    measurement::{answer::Answer, question::Question},
+};
 use std::time::Duration;
 use world::{World, signed};
 
@@ -171,13 +174,17 @@ async fn batches(world: &mut World) -> (ExchangeUnits, f64) {
 /// Asks questions. Returns their units, the bytes of a snapshot in an answer, and the read units of a fresh head.
 async fn questions(world: &World) -> (ExchangeUnits, f64, f64) {
     let revision = world.isolates.revision;
-    let ask = |revision: Revision| {
+    let ask_as = |deployment: Option<DeploymentId>, revision: Revision| {
         let name = Some("0123456789abcdef0123456789abcdef".to_owned());
-        let question = Question { isolate: name, ..Question::since(revision) }.encode();
+        let question = Question { isolate: name, deployment, ..Question::since(revision) }.encode();
         (signed("/v1/questions", "application/json", None, question.as_bytes()), question.len())
     };
-    let (event, bytes) = ask(revision);
     let quiet = world.quiet("ask").await;
+    // An isolate learns its deployment with its snapshot, and names it from then on.
+    let first = quiet.request(&ask_as(None, revision).0, 200).await;
+    let deployment = serde_json::from_slice::<Answer>(&first.body).expect("an answer").deployment;
+    let ask = |revision: Revision| ask_as(deployment.clone(), revision);
+    let (event, bytes) = ask(revision);
     for _ in 0..QUIET {
         quiet.request(&event, 200).await;
     }

@@ -29,7 +29,7 @@ async fn started(new: &Origin, more: &str) -> Stack {
     let file = stack.state().join("cutover.yaml");
     let text = format!(
         "feature_flags: {{ graphql: {{ enabled: true, rollout_percentage: 100 }} }}\n\
-         origins: {{ rest: {{ url: \"{}\", timeout_ms: 1000 }}, graphql: {{ url: \"{}\", timeout_ms: 1000 }} }}\n\
+         origins: {{ rest: {{ url: \"{}\", timeout_ms: 2500 }}, graphql: {{ url: \"{}\", timeout_ms: 2500 }} }}\n\
          adapters: {{ reviews: \"{}/adapter.yaml\" }}\n\
          routes:\n  - {{ id: reviews, match: {{ path: \"/api/v1/{{*rest}}\" }}, flag: graphql, legacy: rest, \
          new: graphql, adapt: [reviews]{more} }}\n",
@@ -221,7 +221,7 @@ async fn a_backend_that_is_gone_slow_or_talks_nonsense_is_answered_for() {
         send(port, "POST", "/api/v1/reviews", &headers, content).await
     };
     // Reading can be done by legacy instead, and is.
-    new.control().set(cutover_origins::Faults { latency_ms: 3_000, ..Default::default() });
+    new.control().set(cutover_origins::Faults { latency_ms: 6_000, ..Default::default() });
     let read = send(port, "GET", "/api/v1/reviews/7", &[("x-user-id", "u1")], b"").await;
     assert_eq!((read.status, read.header("x-cutover-reason").as_deref()), (200, Some("FALLBACK")));
     assert_eq!(read.header("x-backend").as_deref(), Some("legacy"));

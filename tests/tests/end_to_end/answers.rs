@@ -49,8 +49,9 @@ async fn healthy(name: &'static str) -> RawOrigin {
     origin(name, |_| "200 OK".to_owned()).await
 }
 
+/// Configuration of backends whose time limit no healthy one exceeds, however busy the machine is.
 fn yaml(legacy: &str, new: &str, flag: &str, route: &str) -> String {
-    single_route(legacy, new, 500, flag, route)
+    single_route(legacy, new, 10_000, flag, route)
 }
 
 const ALL_NEW: &str = "enabled: true, rollout_percentage: 100";
@@ -139,7 +140,10 @@ async fn upload(port: u16, pause: Duration) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_limit_of_a_backend_does_not_run_while_the_client_uploads() {
     let (legacy, new) = (healthy("legacy").await, healthy("new").await);
-    let slow = Duration::from_millis(120);
+    let yaml =
+        |legacy: &str, new: &str, flag: &str, route: &str| single_route(legacy, new, 1_000, flag, route);
+    // Ten times, which is more than the limit.
+    let slow = Duration::from_millis(200);
     for (flag, expected) in [("enabled: true, rollout_percentage: 0", "legacy"), (ALL_NEW, "new")] {
         for route in ["", ", error_when: { path: errors }"] {
             let edge = SingleRouteWorker::configured(
@@ -149,9 +153,9 @@ async fn the_time_limit_of_a_backend_does_not_run_while_the_client_uploads() {
             .await;
             let answer = upload(edge.port(), slow).await;
             assert_eq!(backend(&answer), (200, expected.to_owned()), "{route}");
-            // The upload took 1.2 s, which is not the backend's time.
+            // The upload took 2 s, which is not the backend's time.
             let measured = edge.health().await["outcomes"][expected]["duration_ms"].as_u64().unwrap();
-            assert!(measured < 700, "{measured} ms {route}");
+            assert!(measured < 1_500, "{measured} ms {route}");
         }
     }
     // The limit still holds: for a backend that has the whole body, and for one that stops reading it.
@@ -164,7 +168,7 @@ async fn the_time_limit_of_a_backend_does_not_run_while_the_client_uploads() {
         SingleRouteWorker::configured(&yaml(&legacy.url(), &silent.url(), ALL_NEW, ""), &[HEADERS]).await;
     let begun = Instant::now();
     assert_eq!(upload(edge.port(), slow).await.status, 504);
-    assert!(begun.elapsed() > Duration::from_millis(1_200), "the limit began after the upload");
+    assert!(begun.elapsed() > Duration::from_secs(2), "the limit began after the upload");
     let deaf = RawOrigin::start(|received: ReceivedRequest| async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
         drop(received);
@@ -417,7 +421,7 @@ async fn an_isolate_stops_sending_users_to_a_new_backend_that_keeps_failing() {
     assert_eq!(reasons.iter().filter(|reason| *reason == "DIVERTED").count(), 15, "{reasons:?}");
     // It comes back by itself.
     failing.store(0, Ordering::SeqCst);
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while backend(&http::get(edge.port(), "/x", &[USER]).await).1 != "new" {
         assert!(Instant::now() < deadline, "the new backend is well again and gets nobody");
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -9,7 +9,11 @@ use cutover_tests::{
     steady::Steady,
 };
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+/// Duration of a step of [`plan`]: no two steps of a run are closer to each other.
+const STEP: Duration = Duration::from_millis(1_800);
 
 fn state(status: &Value) -> &str {
     status["state"].as_str().unwrap()
@@ -35,7 +39,7 @@ async fn a_healthy_backend_climbs_bakes_and_completes() {
 
     // The notifications that were refused come again after their pause.
     assert!(canary.webhook.refused() > 0, "the receiver was down");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         canary.stack.lambda.tick("promote").await.unwrap();
         let mut advanced: Vec<f64> = canary
@@ -50,8 +54,8 @@ async fn a_healthy_backend_climbs_bakes_and_completes() {
         if advanced == [5.0, 25.0, 50.0, 100.0, 100.0] && complete {
             break;
         }
-        assert!(std::time::Instant::now() < deadline, "{:#?}", canary.webhook.received());
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert!(Instant::now() < deadline, "{:#?}", canary.webhook.received());
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -87,7 +91,7 @@ async fn errors_at_the_five_percent_step_bring_it_back() {
 
     // Nobody is on the new arm any more, and it is not tried again by itself.
     canary.stack.edge_holds(done["version"].as_u64().unwrap()).await;
-    let from = std::time::Instant::now();
+    let from = Instant::now();
     for _ in 0..4 {
         canary.stack.tick().await;
     }
@@ -114,9 +118,13 @@ async fn errors_at_the_five_percent_step_bring_it_back() {
 async fn answers_over_the_limit_bring_it_back_also_inside_a_long_step() {
     let canary = Canary::start(&plan(5.0, &[50.0], "").replace("0.03", "60"), Options::default()).await;
     let traffic = canary.under_traffic(300.0).await;
-    canary.tick_until("measured", 30, |status| number(&status["evidence"]["new"]["requests"]) > 30.0).await;
-    let waiting = canary.status().await;
-    assert_eq!(waiting["next"]["reason"], "step_time", "{waiting:#}");
+    // A busy machine may give it another reason to wait for a moment.
+    let (waiting, _) = canary
+        .tick_until("measured and waiting for its step", 60, |status| {
+            let requests = number(&status["evidence"]["new"]["requests"]);
+            requests > 30.0 && status["next"]["reason"] == "step_time"
+        })
+        .await;
     assert!(waiting["next"]["not_before"].is_string());
     canary.new_fails(slow(600));
     let (done, took) = canary.tick_until("rolled back", 60, |status| state(status) == "rolled_back").await;
@@ -195,9 +203,10 @@ async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
     let traffic = canary.under_traffic(300.0).await;
     let lambda = &canary.stack.lambda;
     let mut steps = 0;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while steps < 3 {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "it does not climb");
+        assert!(begun.elapsed() < Duration::from_secs(120), "it does not climb");
+        let looked = Instant::now();
         for function in ["evaluate", "promote"] {
             let mut eight: Vec<_> = Vec::new();
             for _ in 0..8 {
@@ -208,9 +217,11 @@ async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
             }
         }
         let now = canary.shares().await.len();
-        assert!(now <= steps + 1, "eight ticks made {} steps", now - steps);
+        // One on a machine that makes eight ticks within a step.
+        let most = 1 + usize::try_from(looked.elapsed().as_millis() / STEP.as_millis()).unwrap();
+        assert!(now <= steps + most, "eight ticks made {} steps, of at most {most}", now - steps);
         steps = now;
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(canary.shares().await[..3], [50.0, 75.0, 100.0]);
     traffic.stop().await;
@@ -346,12 +357,13 @@ async fn a_backend_that_answers_404_to_everything_is_taken_back_and_so_is_one_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn within_its_limits_a_canary_that_is_worse_than_legacy_holds_and_says_why() {
-    let plan = plan(50.0, &[100.0], "").replace("step_duration_minutes: 0.03", "step_duration_minutes: 1");
+    // Longer than the test, which waits until users are known: time alone never lets it climb.
+    let plan = plan(50.0, &[100.0], "").replace("step_duration_minutes: 0.03", "step_duration_minutes: 60");
     let canary = Canary::start(&plan, Options::default()).await;
     canary.new_fails(errors(0.03));
     let traffic = canary.under_traffic(200.0).await;
     let (held, took) = canary
-        .tick_until("held", 55, |status| {
+        .tick_until("held", 120, |status| {
             assert_ne!(state(status), "rolled_back", "{status:#}");
             status["next"]["reason"] == "worse_than_legacy"
         })
@@ -454,9 +466,9 @@ async fn a_backend_that_hangs_is_taken_back_although_its_clients_give_up() {
                 let path = cutover_tests::canary::PATH;
                 let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-user-id: user-{number}\r\n\r\n");
                 let _ = socket.write_all(request.as_bytes()).await;
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             });
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let (done, took) = canary.tick_until("rolled back", 120, |status| state(status) == "rolled_back").await;

@@ -195,13 +195,13 @@ async fn an_operator_watches_a_canary() {
     run(&["canary", "resume", FLAG, "--reason", "lunch is over"], 0).await;
     let traffic =
         cutover_tests::steady::Steady::start(&stack.edge.ports(), &[cutover_tests::canary::PATH], 200.0);
-    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.tick_until("at the second step", 120, |status| status["step"] == 1).await;
     let status = run(&["canary", "status", FLAG], 0).await.out;
     assert!(status.contains("50% > [100%] > bake") && status.contains("PROGRESS"), "{status}");
     // Whoever watches is let go when the run is over.
     let watching = async { run(&["canary", "watch", FLAG, "--every", "1"], 0).await };
     let (watched, _) =
-        tokio::join!(watching, canary.tick_until("complete", 60, |status| status["state"] == "completed"));
+        tokio::join!(watching, canary.tick_until("complete", 120, |status| status["state"] == "completed"));
     assert!(watched.out.contains("Completed at 100%"), "{}", watched.out);
     traffic.stop().await;
     // The file still says 0 %, and moves nobody unless told to.

@@ -10,6 +10,9 @@ use tokio::io::AsyncWriteExt;
 
 const USER: (&str, &str) = ("x-user-id", "u1");
 
+/// Time limit of the backends, which a healthy one keeps on a busy machine.
+const LIMIT_MS: u32 = 1_000;
+
 async fn refused() -> String {
     format!("http://127.0.0.1:{}", cutover_tests::process::free_port())
 }
@@ -44,7 +47,7 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
     .await;
     let hanging = hanging().await;
     for (new, late) in [(refused().await, false), (hanging.url(), true)] {
-        let edge = SingleRouteWorker::start(&legacy.url(), &new, 300).await;
+        let edge = SingleRouteWorker::start(&legacy.url(), &new, LIMIT_MS).await;
         // An answer that did not come in time says nothing about what was carried out, so only reads are sent again.
         let again: &[(&str, &[u8])] = if late {
             &[("GET", b""), ("HEAD", b"")]
@@ -61,13 +64,13 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
             if method == "PUT" {
                 assert_eq!(answer.body, body);
             }
-            assert!(started.elapsed() < Duration::from_secs(3));
+            assert!(started.elapsed() < Duration::from_secs(10), "it waited for what hangs");
         }
         let counts = edge.health().await;
         assert_eq!(counts["outcomes"]["new"]["errors"], again.len(), "{counts:#}");
         assert_eq!(counts["outcomes"]["legacy"]["requests"], again.len(), "{counts:#}");
         // What may have been carried out is not sent twice; a body too large to keep cannot be.
-        let edge = SingleRouteWorker::start(&legacy.url(), &new, 300).await;
+        let edge = SingleRouteWorker::start(&legacy.url(), &new, LIMIT_MS).await;
         for (method, body) in
             [("POST", b"order".to_vec()), ("PATCH", b"order".to_vec()), ("PUT", vec![b'x'; 100_000])]
         {
@@ -84,7 +87,7 @@ async fn a_new_origin_that_cannot_answer_is_replaced_by_legacy_where_that_is_saf
         assert_eq!(counts["outcomes"]["legacy"]["requests"], 0, "{counts:#}");
     }
     // Neither answers.
-    let edge = SingleRouteWorker::start(&refused().await, &refused().await, 300).await;
+    let edge = SingleRouteWorker::start(&refused().await, &refused().await, LIMIT_MS).await;
     let answer = http::get(edge.port(), "/x", &[USER]).await;
     assert_eq!(problem(&answer).0, 502);
 }
@@ -96,11 +99,11 @@ async fn an_answer_that_began_in_time_may_take_its_time() {
             .socket
             .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nab")
             .await;
-        tokio::time::sleep(Duration::from_millis(900)).await;
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
         let _ = received.socket.write_all(b"cd").await;
     })
     .await;
-    let edge = SingleRouteWorker::start(&refused().await, &new.url(), 300).await;
+    let edge = SingleRouteWorker::start(&refused().await, &new.url(), LIMIT_MS).await;
     let answer = http::get(edge.port(), "/slow", &[USER]).await;
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"abcd"[..]));
 }

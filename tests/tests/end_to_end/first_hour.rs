@@ -101,7 +101,7 @@ async fn every_command_of_the_first_hour_prints_what_the_page_says() {
     let mut dev = Command::new(paths::root().join("target/debug/dev"));
     dev.arg("--config").arg(&file).args(["--port", &ports.edge.to_string()]);
     let mut dev = Process::start("dev --config", dev, log.path());
-    let text = dev.wait_for("being ready", Duration::from_secs(60), |output| {
+    let text = dev.wait_for("being ready", Duration::from_secs(180), |output| {
         output.contains("Ctrl-C stops everything").then(|| output.to_owned())
     });
     // The file is the user's own: it is edited where it is.

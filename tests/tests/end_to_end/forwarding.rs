@@ -52,7 +52,7 @@ async fn watching<T: Send + 'static>(
 async fn in_front_of(new: &RawOrigin) -> (SingleRouteWorker, RawOrigin) {
     let legacy =
         answering(b"HTTP/1.1 299 Legacy\r\ncontent-length: 6\r\nconnection: close\r\n\r\nlegacy").await;
-    (SingleRouteWorker::start(&legacy.url(), &new.url(), 1_000).await, legacy)
+    (SingleRouteWorker::start(&legacy.url(), &new.url(), 10_000).await, legacy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,7 +384,7 @@ async fn headers_that_no_backend_shall_see_do_not_arrive() {
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
     let variables = [("STRIP_REQUEST_HEADERS", "x-cutover-, X-Internal")];
-    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 1_000, &variables).await;
+    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 10_000, &variables).await;
     http::send(edge.port(), "POST", "/", &sent, b"a body").await;
     let (names, body) = arrived.recv().await.unwrap();
     assert_eq!(body, b"a body", "the request is otherwise as it was");
@@ -398,7 +398,7 @@ async fn headers_that_no_backend_shall_see_do_not_arrive() {
         assert!(!names.contains(&name.to_owned()), "{names:?}");
     }
     // Switched off it is off.
-    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 1_000, &[]).await;
+    let edge = SingleRouteWorker::with_variables(&legacy.url(), &new.url(), 10_000, &[]).await;
     http::send(edge.port(), "GET", "/", &sent, b"").await;
     assert!(arrived.recv().await.unwrap().0.contains(&"x-cutover-arm".to_owned()));
 }

@@ -10,7 +10,7 @@ use cutover_tests::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Flag of the changes.
@@ -234,11 +234,15 @@ async fn a_caller_over_the_limit_waits_and_others_do_not() {
     root.get("/flags").await.expect(200);
     // Guessing is slowed down too, whatever is guessed.
     let mut codes = BTreeMap::new();
+    let begun = Instant::now();
     for guess in 0..120 {
         let answer = root.with_token(&format!("ctv_{guess:064}")).get("/flags").await;
-        *codes.entry(answer.status).or_insert(0) += 1;
+        *codes.entry(answer.status).or_insert(0_u32) += 1;
     }
-    assert!(codes[&429] > 40 && codes[&401] >= 10, "{codes:?}");
+    // Ten at once and five a second are answered, and one that is under way.
+    let most = 11.0 + 5.0 * begun.elapsed().as_secs_f64();
+    assert!(codes[&401] >= 10 && f64::from(codes[&401]) <= most, "{codes:?}, at most {most}");
+    assert!(codes[&429] > 0, "{codes:?}");
     // A valid token works from an address that is refused.
     root.get("/flags").await.expect(200);
 }

@@ -336,7 +336,8 @@ async fn the_edge_knows_users_by_their_tokens() {
             users.insert(reason(worker, &[("authorization", &other)]).await);
         }
         assert_eq!(users, BTreeSet::from(["NO_KEY".to_owned()]));
-        assert!(begun.elapsed() < Duration::from_secs(3), "{worker}: {:?}", begun.elapsed());
+        // Half a second each: whoever waits for a provider waits for a second at least.
+        assert!(begun.elapsed() < Duration::from_secs(15), "{worker}: {:?}", begun.elapsed());
     }
 
     // Many at once, when an isolate has no keys yet.

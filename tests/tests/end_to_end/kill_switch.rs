@@ -80,10 +80,11 @@ async fn an_isolate_that_slept_asks_before_it_sends_anybody_to_the_new_arm() {
     assert_eq!(ask().await.0, "new");
     let waited = started.elapsed();
     // It waits up to 1 s; without that limit it would wait for as long as the control plane hangs.
-    assert!(waited < Duration::from_millis(2_500), "held up for {waited:?}");
+    assert!(waited < Duration::from_secs(5), "held up for {waited:?}");
     let started = Instant::now();
     assert_eq!(ask().await.0, "new");
-    assert!(started.elapsed() < Duration::from_millis(700), "the next request waits as well");
+    // That would take a second.
+    assert!(started.elapsed() < Duration::from_millis(950), "the next request waits as well");
 }
 
 /// Options of a stack whose isolates report once a minute, so that only questions bring them news.
@@ -115,7 +116,7 @@ pub(crate) async fn until_decided(stack: &Stack, path: &str, expected: (&str, &s
 
 /// Returns the time within which news reach an isolate: a question each 4.8 s, and the way. A busy machine takes longer.
 pub(crate) fn news() -> Duration {
-    Duration::from_secs(if is_deep() { 6 } else { 8 })
+    Duration::from_secs(if is_deep() { 6 } else { 12 })
 }
 
 #[tokio::test(flavor = "multi_thread")]

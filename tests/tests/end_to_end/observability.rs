@@ -82,19 +82,23 @@ async fn one_trace_goes_through_all_parts() {
     assert!(span["resource"].to_string().contains("cutover-management"), "{span:#}");
     // The Worker's reports begin traces of their own, which ingest names; ticks too.
     http::get(stack.edge.port(), "/api/v1/reviews/7", &[("x-user-id", "u1")]).await;
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let services = || -> BTreeSet<String> {
+        let spans = spans.lock().unwrap();
+        let attributes = spans.iter().flat_map(|span| span["resource"].as_array().unwrap());
+        attributes
+            .filter(|attribute| attribute["key"] == "service.name")
+            .map(|attribute| attribute["value"]["stringValue"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !["cutover-ask", "cutover-ingest"].iter().all(|name| services().contains(*name)) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", services());
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     stack.tick().await;
-    let services: BTreeSet<String> = spans
-        .lock()
-        .unwrap()
-        .iter()
-        .flat_map(|span| span["resource"].as_array().unwrap().clone())
-        .filter(|attribute| attribute["key"] == "service.name")
-        .map(|attribute| attribute["value"]["stringValue"].as_str().unwrap().to_owned())
-        .collect();
     let expected =
         ["ask", "evaluate", "ingest", "management", "promote"].map(|name| format!("cutover-{name}"));
-    assert_eq!(services, BTreeSet::from(expected));
+    assert_eq!(services(), BTreeSet::from(expected));
     // A request that names nothing gets names; one that would split a line gets others.
     let answer = reqwest::Client::new().get(&url).header("x-request-id", "two words").send().await.unwrap();
     let id = answer.headers()["x-request-id"].to_str().unwrap();
@@ -103,7 +107,8 @@ async fn one_trace_goes_through_all_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_refuses_or_hangs_holds_nothing_up() {
-    // Connections to it are accepted by the kernel, and nothing ever answers: its own time limit is 2 s.
+    // Connections to it are accepted by the kernel, and nothing ever answers: its own time limit is 2 s, which
+    // whoever waits for it waits at least.
     let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for collector in ["http://127.0.0.1:9".to_owned(), format!("http://{}", hanging.local_addr().unwrap())] {
         let function_variables = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", collector.clone())]);
@@ -115,7 +120,7 @@ async fn a_collector_that_refuses_or_hangs_holds_nothing_up() {
             slowest = slowest.max(begun.elapsed());
         }
         println!("the slowest of 8 requests with the collector {collector}: {slowest:?}");
-        assert!(slowest < std::time::Duration::from_millis(1_500), "{collector}: {slowest:?}");
+        assert!(slowest < std::time::Duration::from_millis(1_900), "{collector}: {slowest:?}");
     }
 }
 
@@ -135,7 +140,7 @@ const FUNCTIONS: [&str; 5] = ["management", "ingest", "ask", "evaluate", "promot
 
 /// Events of faults, and of acts that this stack does not see. Those that alarms count are asserted in counting.rs,
 /// consistency.rs and evaluation.rs; no secret of a local stack is in Secrets Manager.
-const NOT_HERE: [&str; 23] = [
+const NOT_HERE: [&str; 24] = [
     "batch_unreadable",
     "canary_undecided",
     "change_lapsed",
@@ -157,6 +162,7 @@ const NOT_HERE: [&str; 23] = [
     "report_gap",
     "restart",
     "secret_unreadable",
+    "setting_lowered",
     "spans_dropped",
     "tick_failed",
 ];
@@ -200,9 +206,9 @@ async fn dashboards_alarms_and_runbooks_name_only_what_exists() {
     // A canary that climbs, comes back, and is paused when it is tried again, so that everything that can be told is told.
     let canary = Canary::start(&plan(50.0, &[80.0, 100.0], ""), Options::default()).await;
     let traffic = canary.under_traffic(200.0).await;
-    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.tick_until("at the second step", 120, |status| status["step"] == 1).await;
     canary.new_fails(errors(0.5));
-    canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    canary.tick_until("rolled back", 120, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
     let stack = &canary.stack;
     stack.management().send("POST", "/publication", &[], None).await.expect(200);

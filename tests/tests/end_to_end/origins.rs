@@ -168,7 +168,7 @@ impl Watched {
     /// its head.
     async fn receives(&mut self, request: &str, other: &str, trace: Option<&str>) -> String {
         let name = self.name;
-        let head = tokio::time::timeout(Duration::from_secs(15), self.arrived.recv()).await;
+        let head = tokio::time::timeout(Duration::from_secs(60), self.arrived.recv()).await;
         let head = head.unwrap_or_else(|_| panic!("{name} does not get {request}")).unwrap();
         assert!(head.starts_with(&format!("{request} ")), "{request}: {head}");
         let value = |header: &str| line(head.as_bytes(), header);

@@ -73,7 +73,7 @@ impl Overlap {
 
     /// Waits for something, and returns the time that it took.
     async fn until(&self, expected: &str, is_so: impl AsyncFn() -> bool) -> Duration {
-        until(Duration::from_secs(20), expected, is_so).await
+        until(Duration::from_secs(60), expected, is_so).await
     }
 }
 
@@ -101,8 +101,8 @@ async fn an_invocation_that_ends_is_replaced_at_once() {
     overlap.until("rolled back", async || overlap.is_rolled_back().await).await;
     let took = gone.elapsed();
     println!("rolled back {:.1} s after the first invocation ended", took.as_secs_f64());
-    // It looks every second, and begins with a pass.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // It looks every second, and begins with a pass. If the lease had not been given up, it would last for ten seconds.
+    assert!(took < Duration::from_secs(if is_deep() { 4 } else { 8 }), "{took:?}");
     standing_by.abort();
 }
 

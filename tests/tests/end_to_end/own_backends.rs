@@ -34,7 +34,7 @@ async fn a_request_goes_through_the_local_edge_to_backends_of_ones_own() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let started = dev(&["--legacy", &legacy.url(), "--new", &new.url(), "--port", &base]);
     let mut dev = Process::start("dev", started, log.path());
-    let text = dev.wait_for("being ready", Duration::from_secs(60), |output| {
+    let text = dev.wait_for("being ready", Duration::from_secs(180), |output| {
         output.contains("Ctrl-C stops everything").then(|| output.to_owned())
     });
     for part in [
@@ -55,7 +55,7 @@ async fn a_request_goes_through_the_local_edge_to_backends_of_ones_own() {
     let management = format!("http://127.0.0.1:{}/lambda-url/management", ports.functions);
     let done = cutover_at(&management, &["rollout", "api_read", "100"]).await;
     assert_eq!(done.code, 0, "{}", done.err);
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while greeting().await != "new" {
         assert!(Instant::now() < deadline, "the rollout does not reach the edge:\n{}", dev.output());
         tokio::time::sleep(Duration::from_millis(200)).await;

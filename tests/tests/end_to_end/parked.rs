@@ -83,7 +83,7 @@ async fn a_write_that_fails_once_delays_a_rollback_by_a_pass() {
     let run = begin_runs(store, &[FLAG]).await.remove(0);
     let _evaluating = Invocation::start(&parked.dynamodb.url(), Duration::from_secs(60), Duration::ZERO);
     let is_watched = async || store.waiting(&run.flag).await.unwrap().is_some();
-    until(Duration::from_secs(10), "watched", is_watched).await;
+    until(Duration::from_secs(30), "watched", is_watched).await;
     let refusal =
         json!({ "__type": "com.amazonaws.dynamodb.v20120810#ValidationException", "message": "no" });
     let refused = Fault::Answer(400, KIND, refusal.to_string().into());
@@ -92,7 +92,7 @@ async fn a_write_that_fails_once_delays_a_rollback_by_a_pass() {
     store_batch(store, &Batch { cells, ..Batch::empty("a".repeat(32), 1) }).await;
     let is_rolled_back = async || store.state().await.unwrap().runs[&run.flag].state == RunState::RolledBack;
     // Two passes and their writes. Flags that were parked used to be tried every ten seconds.
-    let took = until(Duration::from_secs(7), "rolled back", is_rolled_back).await;
+    let took = until(Duration::from_secs(9), "rolled back", is_rolled_back).await;
     assert_eq!(parked.dynamodb.proxy.awaited(), 0, "no write failed");
     println!("rolled back {:.1} s after the batch, although a write failed", took.as_secs_f64());
 }

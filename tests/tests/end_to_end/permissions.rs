@@ -257,7 +257,7 @@ async fn stopped_experiments(stack: &Stack) {
 async fn by_itself(canary: &mut Canary) {
     canary.webhook.refuse(true);
     let traffic = canary.under_traffic(300.0).await;
-    canary.tick_until("at the second step", 60, |status| status["step"] == 1).await;
+    canary.tick_until("at the second step", 120, |status| status["step"] == 1).await;
     canary.new_fails(errors(0.5));
     canary.webhook.refuse(false);
     // Nobody else evaluates now.
@@ -282,9 +282,9 @@ async fn by_itself(canary: &mut Canary) {
     }
     // Ingest is down for a while, and isolates come back: a gap that is looked at, and taken back.
     let traffic = Steady::start(&stack.edge.ports(), &[PATH], 100.0);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stack.dynamodb.stores_more_batches(1).await;
     stack.ingest.on_writes(Some(Fault::Answer(503, "text/plain", Bytes::from_static(b"down"))));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         stack.tick().await;
         let status = stack.management().get("/status").await.expect(200).body;
@@ -304,7 +304,7 @@ async fn by_itself(canary: &mut Canary) {
         assert!(status == 200 && answer["snapshot"].is_string(), "{function}: {status} {answer:#}");
     }
     // The receiver was down at first; what it missed comes again.
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while canary.webhook.received().len() < 2 {
         assert!(Instant::now() < deadline, "nobody is told");
         stack.tick().await;

@@ -46,7 +46,7 @@ async fn changes_faster_than_kv_takes_them_are_published_together() {
         // On a busy machine one may give up waiting, and says so.
         assert!(body["published"] == true || body["unpublished_because"].is_string(), "{body:#}");
     }
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while held(&stack) < 7 {
         assert!(Instant::now() < deadline, "the newest change is not published");
         tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -101,12 +101,12 @@ async fn canaries_that_move_in_one_tick_are_published_once() {
     assert_eq!(json!(held(&canary.stack)), tick["revision"]);
 }
 
-/// The write of revision 2 is made 3 s after its publisher stopped waiting for it, when KV holds revision 3.
+/// The write of revision 2 is made some seconds after its publisher stopped waiting for it, when KV holds revision 3.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_is_made_late_does_not_stay() {
-    let stack = started(&[("CUTOVER_KV_TIMEOUT_MS", "500")], 1).await;
-    stack.edge.store().delay_next_write(Duration::from_secs(4));
-    let late = Instant::now() + Duration::from_secs(4);
+    let stack = started(&[("CUTOVER_KV_TIMEOUT_MS", "1000")], 1).await;
+    stack.edge.store().delay_next_write(Duration::from_secs(10));
+    let late = Instant::now() + Duration::from_secs(10);
     // The publisher reads back, and writes again.
     let change = async |percentage: u32| -> Value {
         stack.management().put(ROLLOUT, &json!({ "percentage": percentage })).await.expect(200).body
@@ -116,7 +116,7 @@ async fn a_write_that_is_made_late_does_not_stay() {
     let body = change(50).await;
     assert_eq!((&body["published"], held(&stack)), (&json!(true), 3), "{body:#}");
     assert!(Instant::now() < late, "this machine is too slow to make the first write late");
-    let deadline = late + Duration::from_secs(10);
+    let deadline = late + Duration::from_secs(30);
     while held(&stack) != 2 {
         assert!(Instant::now() < deadline, "the late write is not made");
         tokio::time::sleep(Duration::from_millis(50)).await;

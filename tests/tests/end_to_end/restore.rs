@@ -62,7 +62,7 @@ async fn set_share(management: &Management, percentage: u32, more: &[(&str, &str
 /// Requests the path until a response has this arm, and this reason if one is given.
 async fn until_decided(stack: &Stack, arm: &str, reason: Option<&str>) {
     // A question each 4.8 s, and the way. A busy machine takes longer.
-    let patience = Duration::from_secs(if is_deep() { 6 } else { 8 });
+    let patience = Duration::from_secs(if is_deep() { 6 } else { 12 });
     let started = Instant::now();
     loop {
         let answer = http::get(stack.edge.port(), PATH, &[("x-user-id", "u1")]).await;

@@ -52,7 +52,7 @@ fn every_command_of_the_tour_prints_what_the_tour_says() {
     let mut dev = Command::new(paths::root().join("target/debug/dev"));
     dev.args(["--tour", "--port", &free_row().to_string()]);
     let mut dev = Process::start("dev --tour", dev, log.path());
-    let text = dev.wait_for("being ready", Duration::from_secs(60), |output| {
+    let text = dev.wait_for("being ready", Duration::from_secs(180), |output| {
         output.contains("Ctrl-C stops everything").then(|| output.to_owned())
     });
     let (before, steps) = text.split_once("\n  1. ").expect("the tour is printed");

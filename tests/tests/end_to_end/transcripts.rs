@@ -83,13 +83,13 @@ async fn the_readme_shows_a_canary_that_was_rolled_back() {
     }
     // Users become known later than requests, and the document shows a step that had both.
     canary
-        .tick_until("known by its users", 60, |status| {
+        .tick_until("known by its users", 120, |status| {
             let seen = &status["evidence"]["users"]["seen"];
             seen["new"].as_u64() >= Some(60) && seen["legacy"].as_u64() >= Some(60)
         })
         .await;
     canary.new_fails(errors(0.3));
-    canary.tick_until("rolled back", 60, |status| status["state"] == "rolled_back").await;
+    canary.tick_until("rolled back", 120, |status| status["state"] == "rolled_back").await;
     traffic.stop().await;
     let flag = cutover_tests::canary::FLAG;
     let done = cutover(&canary.stack, ROOT_TOKEN, &["canary", "status", flag], "").await;

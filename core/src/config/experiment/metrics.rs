@@ -75,8 +75,9 @@ fn metric(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Metric> {
     let role = fields
         .present("role")
         .and_then(|cursor| cursor.choice(&ROLES, "is not a role", "write primary, guardrail or secondary"));
-    let direction = fields
-        .present("direction")
+    let direction_cursor = fields.present("direction");
+    let direction = direction_cursor
+        .as_ref()
         .and_then(|cursor| cursor.choice(&DIRECTIONS, "is not a direction", "write increase or decrease"));
     let cap = fields.present("cap").and_then(|cursor| cap(&cursor));
     fields.finish()?;
@@ -89,7 +90,15 @@ fn metric(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Metric> {
         let hint = "remove role, or write kind: value or kind: conversion";
         cursor.at_field("role").report("a ratio has no exact test, so it can only be secondary", hint);
     }
-    Some(Metric { name: name?, kind, on: on?, cap, role, direction: direction.unwrap_or_default() })
+    let on = on?;
+    let direction = direction.unwrap_or_else(|| on.default_direction());
+    // An earlier version stored this direction where none was written.
+    let is_reversed = role == Role::Guardrail && on.is_always_harm() && direction == Direction::Increase;
+    if let Some(cursor) = direction_cursor.filter(|cursor| is_reversed && !cursor.is_stored()) {
+        let message = "this guardrail would stop a variant that has fewer errors or slow responses";
+        cursor.report(message, "write direction: decrease, or leave it out");
+    }
+    Some(Metric { name: name?, kind, on, cap, role, direction })
 }
 
 /// Reads the name of a metric or an event.

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Response time above which a response counts for the metric `response_time` of an established file, in milliseconds.
 pub const SLOW_MS: u32 = 1_000;
 
+/// Lowest status of a response that has failed.
+const FIRST_FAILURE: u16 = 400;
+
 /// Most metrics of an experiment. The edge tells a metric by a bit.
 pub const MAX_METRICS: usize = 16;
 
@@ -26,7 +29,8 @@ pub struct Metric {
     /// Part that the metric plays.
     #[serde(default)]
     pub role: Role,
-    /// Direction in which the metric gets better.
+    /// Direction in which the metric gets better. It is always stored: what a file leaves out is
+    /// [`Trigger::default_direction`], and what was stored and recorded stays as it is.
     #[serde(default)]
     pub direction: Direction,
 }
@@ -120,6 +124,24 @@ pub enum Direction {
     Decrease,
 }
 
+impl Trigger {
+    /// Returns the direction in which a metric of these events gets better if it does not name one: errors, slow
+    /// responses and responses with a status of 400 or more are harm, so fewer are better.
+    pub fn default_direction(&self) -> Direction {
+        let is_harm = match self {
+            Self::Error | Self::Slow { .. } => true,
+            Self::Response(trigger) => trigger.status.from >= FIRST_FAILURE,
+            Self::Event(_) => false,
+        };
+        if is_harm { Direction::Decrease } else { Direction::Increase }
+    }
+
+    /// Returns true if no operator can want more of these events: a guardrail on them fires for more, never for fewer.
+    pub fn is_always_harm(&self) -> bool {
+        matches!(self, Self::Error | Self::Slow { .. })
+    }
+}
+
 impl ResponseTrigger {
     /// Returns true if a response of the route counts.
     pub fn matches(&self, method: &str, status: u16) -> bool {
@@ -145,11 +167,12 @@ impl Metric {
     }
 
     fn of_success_metric(name: &str) -> Self {
-        let (on, role, direction) = match name {
-            "error_rate" => (Trigger::Error, Role::Guardrail, Direction::Decrease),
-            "response_time" => (Trigger::Slow { over_ms: SLOW_MS }, Role::Guardrail, Direction::Decrease),
-            event => (Trigger::Event(event.to_owned()), Role::Secondary, Direction::Increase),
+        let (on, role) = match name {
+            "error_rate" => (Trigger::Error, Role::Guardrail),
+            "response_time" => (Trigger::Slow { over_ms: SLOW_MS }, Role::Guardrail),
+            event => (Trigger::Event(event.to_owned()), Role::Secondary),
         };
+        let direction = on.default_direction();
         Self { name: name.to_owned(), kind: MetricKind::Conversion, on, cap: None, role, direction }
     }
 }

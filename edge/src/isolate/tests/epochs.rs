@@ -157,7 +157,7 @@ fn the_word_of_another_deployment_is_never_accepted() {
     assert_eq!(isolate.reporting.failures, failures + 1, "the isolate's own control plane has not answered");
     let body = serde_json::to_string(&foreign).unwrap();
     assert!(!isolate.finish_batch(1, 200, &body, NOW + 3, || None));
-    // A version that knows no deployments names none.
+    // None is named to a question that named it, and by a version that knows none.
     ask(&mut isolate, &Answer { deployment: None, emergency: emergency(), ..told(0, 9) }, NOW + 4);
     assert_eq!(decided(&isolate, NOW + 5), IN_EMERGENCY);
 }

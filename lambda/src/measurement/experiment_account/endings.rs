@@ -148,3 +148,14 @@ fn a_deleted_experiment_that_is_behind_counts_nobody_twice() {
     account.written = account.phase.as_ref().unwrap().evidence.figures().clone();
     assert!(!account.is_waiting());
 }
+
+/// Its ledger was damaged with the phase before, and begins anew where it was parked.
+#[test]
+fn what_arrived_before_a_phase_began_is_not_unknown_to_it() {
+    let (mut account, next) = (account(), second());
+    account.add(&next, END - 1, &failing(1, 1, 0, 5));
+    account.add(&next, END, &failing(2, 1, 0, 1));
+    account.add(&next, END + 1, &failing(3, 2, 0, 3));
+    let record = account.judge(&next, time(END + 2)).unwrap();
+    assert_eq!((exposed(&account), record.figures.unknown), (vec![3, 0], 2));
+}

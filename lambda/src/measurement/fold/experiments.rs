@@ -3,11 +3,9 @@
 use crate::{
     clock,
     measurement::{accounts::Account, fold::Folding},
-    store::{Cursor, FlagGap, LedgerSubject, error::StoreError},
+    store::{LedgerSubject, error::StoreError},
 };
-use cutover_core::{
-    ExperimentName, Timestamp, experiment::Record, rules::experiment::document::ExperimentState,
-};
+use cutover_core::{ExperimentName, experiment::Record, rules::experiment::document::ExperimentState};
 use std::time::Duration;
 
 /// Longest time for which the stop of an experiment waits for the record of its harm.
@@ -50,23 +48,6 @@ impl Folding<'_> {
             self.judge(&name).await;
         }
         Ok(())
-    }
-
-    /// Notes that reports of all phases that are counted have expired before they were folded.
-    pub(super) fn note_report_gap(&mut self, gap: FlagGap) {
-        for (name, counted) in &self.state.phases {
-            note_report_gap(&mut self.cursor, name, gap, counted.began);
-        }
-    }
-
-    /// Notes the reports of phases that have expired because nobody read the log for so long.
-    pub(super) fn note_expired_reports(&mut self, now: i64) {
-        for (name, counted) in &self.state.phases {
-            let ledger = LedgerSubject::Experiment(name).to_string();
-            if let Some(gap) = self.cursor.expired_since(&ledger, counted.began, now) {
-                note_report_gap(&mut self.cursor, name, gap, counted.began);
-            }
-        }
     }
 
     /// Judges the phase of an experiment that is counted, if it is due, and writes its record if the conclusion is
@@ -123,11 +104,4 @@ impl Folding<'_> {
             self.of_experiments.finished.insert(name.clone());
         }
     }
-}
-
-/// Notes that the reports of an experiment, whose phase began at `began`, have expired in a period before they were folded.
-fn note_report_gap(cursor: &mut Cursor, name: &ExperimentName, gap: FlagGap, began: Timestamp) {
-    let FlagGap { since, until } = gap;
-    tracing::error!(event = "report_gap", experiment = %name, %since, %until, "reports of an experiment have expired");
-    cursor.note_report_gap(&LedgerSubject::Experiment(name).to_string(), gap, began);
 }

@@ -4,13 +4,12 @@ use crate::{
     clock,
     measurement::{
         accounts::Account,
-        fold::{Folding, note_gap},
+        fold::Folding,
         packing,
         reader::{Pages, Reader},
     },
-    store::{CommitError, FlagGap, error::StoreError},
+    store::{CommitError, error::StoreError},
 };
-use cutover_core::Timestamp;
 use std::time::{Duration, Instant};
 
 impl Folding<'_> {
@@ -54,11 +53,16 @@ impl Folding<'_> {
         patience: Duration,
     ) -> Result<(), StoreError> {
         self.note_known(name);
-        let store = &self.platform.store;
-        let mut account = Account::open(self.platform, name, &self.cursor.stream).await?;
+        let mut account = match self.read_account(name).await {
+            Err(StoreError::Item(_)) if self.is_outdated(name) => {
+                self.remove_outdated(name).await?;
+                self.read_account(name).await?
+            }
+            read => read?,
+        };
         self.fold.has_ledger(name, account.positions());
         let mut own = self.fold.own(name);
-        let mut reader = Reader::new(store.clone(), self.cursor.stream.clone());
+        let mut reader = Reader::new(self.platform.store.clone(), self.cursor.stream.clone());
         let listed = reader.list(&own).await?.unwrap_or_default();
         // Everything else was read in shards that are not listed any more, and that this ledger does not know.
         for shard in self.fold.missing_apart(name, &listed) {
@@ -75,8 +79,7 @@ impl Folding<'_> {
             }
             for page in pages {
                 if page.has_gap && self.fold.lacks(name, &page.shard) {
-                    let [since, until] = [account.through(), self.through].map(Timestamp::from_millis);
-                    note_gap(&mut self.cursor, name, FlagGap { since, until }, self.state.runs.get(name));
+                    self.note_gap_apart(name, account.through());
                 }
                 for arrival in &page.arrivals {
                     if self.fold.takes_apart(name, &page.shard, &arrival.position)

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     measurement::{accounts::Account, fold::Folding},
-    store::{CommitError, LedgerSubject},
+    store::{CommitError, LedgerSubject, error::StoreError},
 };
 use cutover_core::FlagName;
 
@@ -35,16 +35,41 @@ impl Folding<'_> {
         self.known.is_removed(name) && !self.is_configured(name)
     }
 
-    /// Returns true if a deleted experiment waits for its last record to be written, for a day at most.
+    /// Returns true if a deleted experiment waits for its last record to be written, for a day at most. A ledger that
+    /// cannot be decoded has nothing to make a record of.
     fn awaits_last_record(&self, name: &str, now: i64) -> bool {
         if LedgerSubject::experiment(name).is_none() || !self.known.has(name) {
             return false;
         }
         let account = self.accounts.get(name);
         let is_unwritten = matches!(account, Some(Account::Experiment(account)) if account.is_waiting());
-        let is_behind = self.fold.is_parked(name) || self.failures.contains_key(name);
+        let is_behind = (self.fold.is_parked(name) || self.failures.contains_key(name))
+            && !self.of_experiments.damaged.contains(name);
         let through = self.cursor.parked.get(name).map_or(now, |parked| parked.through);
         (is_unwritten || is_behind) && now.saturating_sub(through) < KEPT_UNWRITTEN_MS
+    }
+
+    /// Returns true if a parked ledger has nothing of the phase that is counted: it was parked before the phase began.
+    /// The experiment may have been deleted and created again between two checkpoints.
+    pub(super) fn is_outdated(&self, name: &str) -> bool {
+        let phase = LedgerSubject::experiment(name).and_then(|name| self.state.counted_phase(&name));
+        let parked = self.cursor.parked.get(name);
+        phase.zip(parked).is_some_and(|((identity, _), parked)| parked.through < identity.began.millis())
+    }
+
+    /// Removes a ledger that cannot be decoded and is outdated, so that the guardrails of the new phase are judged. It
+    /// stays parked at its positions, and what arrived since is counted in a ledger that begins anew.
+    pub(super) async fn remove_outdated(&mut self, name: &str) -> Result<(), StoreError> {
+        self.platform.store.remove_ledger(name, self.lease).await.map_err(|error| match error {
+            CommitError::Conflict => StoreError::Restless,
+            CommitError::Store(error) => error,
+        })?;
+        tracing::warn!(
+            event = "ledger_removed",
+            flag = name,
+            "a ledger that cannot be read was removed: the phase that it was of is over"
+        );
+        Ok(())
     }
 
     /// Removes the ledgers of deleted flags, and writes the names of the ledgers if they have changed. All ledgers must be
@@ -60,6 +85,7 @@ impl Folding<'_> {
             tracing::info!(event = "ledger_removed", flag = name, "the ledger of a deleted flag was removed");
             self.accounts.remove(name);
             self.failures.remove(name);
+            self.of_experiments.damaged.remove(name);
             self.cursor.gaps.remove(name);
             // There is nothing left that it could lack.
             let read = self.fold.read().clone();

@@ -3,7 +3,7 @@
 
 use cutover_core::{
     ExperimentName,
-    measurement::experiments::{ExperimentPart, Exposure, MAX_ENTRIES, UserOutcome, limit},
+    measurement::experiments::{ExperimentPart, Exposure, MAX_ENTRIES, UserOutcome},
     statistics::split_mix::mix,
 };
 
@@ -67,7 +67,9 @@ pub(super) fn parts(experiments: &[CountedExperiment], users: &[NewUser]) -> Vec
         }
         part
     };
-    let mut parts: Vec<ExperimentPart> = (1..).zip(experiments).map(part).collect();
-    limit(&mut parts, MAX_ENTRIES);
+    let parts: Vec<ExperimentPart> = (1..).zip(experiments).map(part).collect();
+    // An isolate would leave the rest to its next batches.
+    let entries: usize = parts.iter().map(ExperimentPart::entries).sum();
+    assert!(entries <= MAX_ENTRIES, "a batch has {entries} entries, and room for {MAX_ENTRIES}");
     parts
 }

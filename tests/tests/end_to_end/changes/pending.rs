@@ -120,6 +120,53 @@ async fn a_second_person_approves_what_an_enabled_flag_gives_out() {
     assert_eq!((&enabled["enabled"], &enabled["default"]["variant"]), (&json!(true), &json!("x")));
 }
 
+/// Only the switch of the flag changes, and so do the values of the users of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_person_approves_the_flags_that_are_enabled_through_another_one() {
+    let api = two_person().await;
+    let (root, one, two) = (api.root(), api.person("one").await, api.person("two").await);
+    let flag = |enabled: bool, default: &str, needed: Value| {
+        json!({
+            "type": "boolean", "enabled": enabled, "variants": { "x": true, "y": false },
+            "default": default, "off": "y", "prerequisites": needed,
+        })
+    };
+    let needed = |flag: &str| json!([{ "flag": flag, "variant": "x" }]);
+    let behind = "/value-flags/behind";
+    root.put("/value-flags/button", &flag(false, "x", json!([]))).await.expect(201);
+    root.put(behind, &flag(true, "x", needed("button"))).await.expect(201);
+    root.put("/value-flags/deeper", &flag(true, "x", needed("behind"))).await.expect(201);
+    root.put("/value-flags/disabled", &flag(false, "x", needed("button"))).await.expect(201);
+    let shown = |name: &str, default: &str, through: &str| {
+        let needed = needed(through);
+        let deciding = json!({ "default": { "variant": default }, "rules": [], "prerequisites": needed });
+        json!({ "section": "flags", "name": name, "enables": deciding, "through": through })
+    };
+    let enabled_through = |details: &Value| -> Vec<Value> {
+        let details = details.as_array().unwrap().iter();
+        details.filter(|detail| detail.get("through").is_some()).cloned().collect()
+    };
+    let ask = async || one.send("POST", "/value-flags/button/enable", &[], None).await.expect(202);
+    let approve =
+        async |asked: &Answer| two.send("POST", &format!("/changes/{}/approve", id(asked)), &[], None).await;
+    let asked = ask().await;
+    let expected = [shown("behind", "x", "button"), shown("deeper", "x", "behind")];
+    assert_eq!(enabled_through(&asked.body["changes"]), expected, "{:#}", asked.body);
+    let told = api.command(&["changes", "show", &id(&asked)], 0).await.out;
+    assert!(
+        told.contains("flags/behind\n    enables: {") && told.contains("    through: button\n"),
+        "{told}"
+    );
+
+    // It gives out no x any more, which the one behind it needs.
+    root.put(behind, &flag(true, "y", needed("button"))).await.expect(200);
+    let refused = approve(&asked).await.expect(409).body;
+    assert_eq!(refused["code"], "changed_since_asked", "{refused:#}");
+    let difference = json!({ "asked": expected, "now": [shown("behind", "y", "button")] });
+    assert_eq!(refused["difference"], difference, "{refused:#}");
+    approve(&ask().await).await.expect(200);
+}
+
 /// The item of a pending change is damaged, and then of a later version.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_change_that_cannot_be_read_refuses_no_other() {

@@ -16,10 +16,22 @@ async fn an_error_behind_status_200_is_counted_as_one() {
         connection.get(LIST, &[("x-user-id", &format!("user-{at}"))]).await;
     }
     // What a body says is looked at behind the request.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let health = cutover_tests::http::edge_health(stack.edge.port()).await;
+    let health = all_counted(&stack, 40).await;
     assert_eq!(health["outcomes"]["new"]["requests"], 40, "{health:#}");
     assert_eq!(health["outcomes"]["new"]["errors"], 20, "{health:#}");
+}
+
+/// Returns the edge's health when it has counted this many requests of the new arm.
+async fn all_counted(stack: &Stack, requests: u64) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let health = http::edge_health(stack.edge.port()).await;
+        if health["outcomes"]["new"]["requests"].as_u64() >= Some(requests) {
+            return health;
+        }
+        assert!(Instant::now() < deadline, "{health:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Starts the Worker with one route that takes responses without success for errors.
@@ -37,7 +49,7 @@ fn failure(length: usize) -> String {
 
 /// Waits until the new arm has these numbers of requests, errors and responses that were not inspected.
 async fn counted(edge: &SingleRouteWorker, expected: [u64; 3]) {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let outcomes = &edge.health().await["outcomes"]["new"];
         let found = ["requests", "errors", "uninspected"].map(|name| outcomes[name].as_u64());
@@ -177,7 +189,7 @@ async fn compressed_bodies_reach_the_client_whole_and_are_compared_and_inspected
     assert_eq!(differs, [("rating".to_owned(), "number".to_owned())], "{told:#}");
     assert_eq!(told["skipped"], serde_json::json!({}), "{told:#}");
     // Only the route with `error_when` takes the body for an error.
-    let health = http::edge_health(stack.edge.port()).await;
+    let health = all_counted(&stack, 5).await;
     assert_eq!(health["outcomes"]["new"]["requests"], 5, "{health:#}");
     assert_eq!(health["outcomes"]["new"]["errors"], 1, "{health:#}");
 }

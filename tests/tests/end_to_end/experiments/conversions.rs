@@ -131,7 +131,7 @@ async fn a_websocket_whose_response_reports_events_begins_without_them() {
             received.extend_from_slice(&buffer[..read]);
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), greeted).await.expect("the backend's frame arrives");
+    tokio::time::timeout(Duration::from_secs(60), greeted).await.expect("the backend's frame arrives");
     let (head, _) = http::parse_head(&received).unwrap();
     assert_eq!(head.status, 101);
     assert_without_events(&head, "a WebSocket");

@@ -208,7 +208,7 @@ async fn the_users_of_an_experiment_are_reported_exactly_whatever_becomes_of_the
     assert!(truth.outcomes.iter().any(|(_, metric)| *metric == ERRORS));
 
     // An event window of ten seconds, the time limit of the origins, and reports that are sent again.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while reported(&ingest).0 != truth && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

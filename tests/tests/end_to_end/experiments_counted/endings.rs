@@ -5,7 +5,7 @@ use cutover_core::experiment::Record;
 use cutover_tests::{
     batches::store_batch,
     calls::CallProxy,
-    experiments::{Counted, CountedUser, ORDER},
+    experiments::{Counted, CountedUser, ORDER, document},
     invocations::Invocation,
 };
 use serde_json::{Value, json};
@@ -106,6 +106,65 @@ async fn the_ledger_of_a_deleted_experiment_stays_until_its_last_record_is_writt
     assert!(last.circumstances.ended.is_some(), "{last:#?}");
     assert_eq!(last.figures.running.iter().map(|sums| sums.users).sum::<u64>(), 10);
     assert_eq!(ledger_items(&functions), 0, "its ledger is removed");
+}
+
+/// Damages the ledger of the experiment, which is found when the next batch arrives.
+async fn damage(functions: &Functions, counted: &Counted, item: &str) {
+    let store = &functions.platform.store;
+    store_batch(store, &counted.batch("a".repeat(32), 1, &users(1, 10))).await;
+    functions.evaluate().await;
+    functions.dynamodb.set_schema(&format!("LEDGER#experiment/{NAME}"), item, 99);
+    store_batch(store, &counted.batch("a".repeat(32), 2, &users(101, 20))).await;
+    functions.evaluate().await;
+    let parked = store.cursor().await.unwrap().parked;
+    assert!(parked.contains_key(&format!("experiment/{NAME}")), "{parked:#?}");
+}
+
+/// Asserts that a guardrail of this phase stops the experiment, and that its ledger is behind no longer.
+async fn assert_guarded(functions: &Functions, counted: &Counted) {
+    let store = &functions.platform.store;
+    store_batch(store, &counted.harmed("a".repeat(32), 3)).await;
+    functions.evaluate().await;
+    let stopped = functions.root().get(&format!("/experiments/{NAME}")).await.expect(200).body;
+    assert_eq!(stopped["state"], "stopped", "{stopped:#}");
+    functions.evaluate().await;
+    assert!(store.cursor().await.unwrap().parked.is_empty());
+    let results = functions.results().await;
+    assert_eq!(sum(&results["variants"]), 40, "{results:#}");
+    assert_eq!((&results["unknown"], &results["gap"]), (&json!(0), &Value::Null), "{results:#}");
+}
+
+/// A checkpoint may come between the deletion and the creation, or none.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_experiment_that_is_created_again_is_guarded_though_the_ledger_of_its_name_was_damaged() {
+    for (item, is_noticed) in [("EVIDENCE#000", true), ("EVIDENCE#000", false), ("HEAD", false)] {
+        let functions = Functions::start(&[]).await;
+        let first = Counted::begin(functions.root(), NAME).await;
+        damage(&functions, &first, item).await;
+        post(&functions, "pause", None).await;
+        functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
+        if is_noticed {
+            functions.evaluate().await;
+            assert_eq!(ledger_items(&functions), 0, "it goes with its experiment");
+        }
+        let second = Counted::begin(functions.root(), NAME).await;
+        assert!(second.phase > first.phase);
+        assert_guarded(&functions, &second).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_before() {
+    let functions = Functions::start(&[]).await;
+    let first = Counted::begin(functions.root(), NAME).await;
+    damage(&functions, &first, "EVIDENCE#000").await;
+    let mut other = document(None);
+    for (variant, weight) in [(0, 40), (1, 60)] {
+        other["variants"][variant]["traffic_percentage"] = json!(weight);
+    }
+    let saved = functions.root().put(&format!("/experiments/{NAME}"), &other).await.expect(200).body;
+    assert_eq!(saved["phase"], json!(first.phase + 1));
+    assert_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
 }
 
 /// Records that were made while results were hidden are as the results were; a replay asks for all of them.

@@ -11,6 +11,7 @@ use cutover_tests::{
     calls::CallProxy,
     experiments::{Counted, CountedUser, ERROR, ORDER},
     fault_proxy::{Fault, FaultProxy},
+    functions::evaluate_process,
     invocations::{Invocation, advance},
     is_deep,
     server::Server,
@@ -214,4 +215,23 @@ async fn a_new_phase_begins_with_nobody() {
         .map(|sums| sums["users"].as_u64().unwrap())
         .sum();
     assert_eq!(users, crowd.users.len() as u64);
+}
+
+/// An earlier version took any number. The function starts, counts with the largest one, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_remembered_users_than_a_phase_can_hold_keep_no_function_from_starting() {
+    let variables = [("CUTOVER_EXPERIMENT_USERS", "1000000")];
+    let functions = Functions::start(&variables).await;
+    Counted::begin(functions.root(), NAME).await;
+    let process = evaluate_process(&functions.dynamodb, &variables).await;
+    process.tick("evaluate").await.unwrap();
+    let output = process.output();
+    let is_told = |line: &str| line.contains("\"setting_lowered\"") && line.contains("250000");
+    assert!(output.lines().any(is_told), "{output}");
+    let results = functions.results().await;
+    assert_eq!(
+        (&results["capacity"], &results["next_capacity"]),
+        (&json!(250_000), &json!(250_000)),
+        "{results:#}"
+    );
 }

@@ -68,7 +68,7 @@ async fn a_file_opens_the_endpoints_and_a_file_without_the_part_closes_them_only
 
 /// Time within which an isolate in use hears of a brake: a question each 4.8 s, and the way. A busy machine takes
 /// longer.
-const HEARD: Duration = Duration::from_secs(8);
+const HEARD: Duration = Duration::from_secs(12);
 
 /// A control plane at revision 1. Once it brakes, the flag `everything` is off since revision 2.
 struct ControlPlane {

@@ -132,7 +132,7 @@ async fn pages_that_a_new_configuration_names_are_allowed_and_no_others() {
     }
     let config = Config::from_yaml(&yaml([SECOND, THIRD])).unwrap_or_else(|problems| panic!("{problems:?}"));
     edge.kv.put("snapshot", config.snapshot(Revision(2), None).encode().unwrap());
-    until(Duration::from_secs(10), "allowed", async || allowed(THIRD).await.is_some()).await;
+    until(Duration::from_secs(30), "allowed", async || allowed(THIRD).await.is_some()).await;
     for _ in 0..2 {
         assert_eq!(pages().await, [None, named(SECOND), named(THIRD)]);
     }

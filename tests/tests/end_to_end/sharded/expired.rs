@@ -4,9 +4,9 @@ use super::{FLAGS, ISOLATES, Sharded};
 use cutover_core::{Timestamp, measurement::log::Positions};
 use cutover_lambda::{
     clock,
-    store::{Cursor, FlagGap},
+    store::{Cursor, FlagGap, Parked},
 };
-use cutover_tests::batches::begin_runs_at;
+use cutover_tests::{batches::begin_runs_at, functions::evaluate_process};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -66,4 +66,29 @@ async fn a_fold_that_dies_while_a_long_backlog_is_read_counts_nothing_twice() {
     sharded.evaluate().await;
     assert_eq!(sharded.requests("one").await, counted, "counted twice");
     sharded.counts_are_exact(ISOLATES).await;
+}
+
+/// The ledger stays parked for longer than the log is kept, so its gap grows from one invocation to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gap_of_a_flag_that_stays_parked_is_logged_once() {
+    let mut sharded = Sharded::start(1).await;
+    sharded.send(ISOLATES).await;
+    sharded.evaluate().await;
+    let now = clock::now().millis();
+    begin_runs_at(&sharded.platform.store, &FLAGS, Timestamp::from_millis(now - 40 * HOUR_MS)).await;
+    sharded.dynamodb.set_schema("LEDGER#one", "HEAD", 99);
+    let through = now - 30 * HOUR_MS - HOUR_MS / 2;
+    let behind = Parked { positions: Positions::default(), through, reason: String::new() };
+    let parked = BTreeMap::from([("one".to_owned(), behind)]);
+    rewrite(&sharded, &Cursor { parked, ..sharded.cursor().await });
+    let process = evaluate_process(&sharded.dynamodb, &[]).await;
+    let mut until = Vec::new();
+    for _ in 0..3 {
+        process.tick("evaluate").await.unwrap();
+        until.push(sharded.cursor().await.gaps["one"].until);
+    }
+    assert!(until.is_sorted_by(|earlier, later| earlier < later), "{until:?}");
+    let output = process.output();
+    let logged = |event: &str| output.lines().filter(|line| line.contains(&format!("\"{event}\""))).count();
+    assert_eq!((logged("flag_gap"), logged("log_gap")), (1, 1), "{output}");
 }

@@ -50,13 +50,13 @@ async fn rolls_back_beside(trouble: ShardTrouble, limit: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_is_throttled_delays_no_rollback() {
-    rolls_back_beside(ShardTrouble::Throttled, Duration::from_secs(6)).await;
+    rolls_back_beside(ShardTrouble::Throttled, Duration::from_secs(if is_deep() { 6 } else { 10 })).await;
 }
 
 /// Each pass waits 3 s for it, and the batches arrive while one does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_hangs_delays_a_rollback_by_two_passes() {
-    rolls_back_beside(ShardTrouble::Hanging, Duration::from_secs(12)).await;
+    rolls_back_beside(ShardTrouble::Hanging, Duration::from_secs(if is_deep() { 12 } else { 16 })).await;
 }
 
 /// A backlog of the others is read on in the same pass.
