@@ -13,7 +13,6 @@ use cutover_core::{
     vocabulary::revision::{Epoch, Stamp},
 };
 use libfuzzer_sys::fuzz_target;
-use std::sync::OnceLock;
 
 const CONFIG: &str = r#"
 feature_flags:
@@ -32,12 +31,11 @@ flags:
     rules: [{ segment: staff, variant: b }]
 "#;
 
-fn rules() -> &'static Ruleset {
-    static RULES: OnceLock<Ruleset> = OnceLock::new();
-    RULES.get_or_init(|| {
+thread_local! {
+    static RULES: Ruleset = {
         let config = Config::from_yaml(CONFIG).expect("it is a configuration");
         Ruleset::compile(&config.snapshot(Revision(7), None)).expect("it compiles")
-    })
+    };
 }
 
 fn check(answer: &Answer) {
@@ -46,7 +44,9 @@ fn check(answer: &Answer) {
     assert!(answer.status == 304 || Json::parse(&answer.body).is_ok(), "{answer:?}");
 }
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|text: &str| RULES.with(|rules| evaluate(rules, text)));
+
+fn evaluate(rules: &Ruleset, text: &str) {
     let mut parts = text.splitn(3, '\n');
     let (key, tag, body) = (
         parts.next().unwrap_or_default(),
@@ -54,12 +54,12 @@ fuzz_target!(|text: &str| {
         parts.next().unwrap_or_default(),
     );
     let now = Timestamp::from_millis(0);
-    check(&evaluate_flag(rules(), key, body, now));
+    check(&evaluate_flag(rules, key, body, now));
     let stamp = Stamp { epoch: Epoch(0), revision: Revision(7) };
     let request = BulkRequest { body, if_none_match: Some(tag), caller: Caller::default(), stamp, now };
-    let answer = evaluate_flags(rules(), &request);
+    let answer = evaluate_flags(rules, &request);
     check(&answer);
     if let Some(tag) = answer.etag.map(|tag| tag.to_string()) {
-        assert_eq!(evaluate_flags(rules(), &BulkRequest { if_none_match: Some(&tag), ..request }).status, 304);
+        assert_eq!(evaluate_flags(rules, &BulkRequest { if_none_match: Some(&tag), ..request }).status, 304);
     }
-});
+}
