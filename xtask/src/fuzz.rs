@@ -39,6 +39,9 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
         ));
     }
     names.retain(|name| chosen.is_empty() || chosen.contains(&name.as_str()));
+    // All of them first, so that one that does not compile is known before the others have run.
+    let build = ["--sanitizer", "none", "--fuzz-dir", "tests/fuzz", "--target-dir", "target/fuzz"];
+    run(fuzzer().args(["fuzz", "build"]).args(build), "read the messages above")?;
     for name in names {
         step(&format!("{name}, for {seconds} s"));
         let limit = format!("-max_total_time={seconds}");
@@ -46,17 +49,7 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
         let corpus = format!("target/fuzz-corpus/{name}");
         fs::create_dir_all(root().join(&corpus)).map_err(unreadable)?;
         let mut fuzz = fuzzer();
-        fuzz.args([
-            "fuzz",
-            "run",
-            "--sanitizer",
-            "none",
-            "--fuzz-dir",
-            "tests/fuzz",
-            "--target-dir",
-            "target/fuzz",
-            &name,
-        ]);
+        fuzz.args(["fuzz", "run"]).args(build).arg(&name);
         fuzz.args([
             &corpus,
             &seeds,

@@ -269,7 +269,7 @@ fn a_guard_is_written_as_it_is_read() {
     assert_eq!(serde_json::from_str::<Guard>("{}").unwrap(), Guard::default());
     let hash = "0123456789abcdef".repeat(4);
     assert_eq!(hash.parse::<DocumentHash>().unwrap().to_string(), hash);
-    for text in ["", "00", &hash[1..], &format!("{hash}0"), &hash.replace('0', "g")] {
+    for text in ["", "00", hash.trim_start_matches('0'), &format!("{hash}0"), &hash.replace('0', "g")] {
         assert!(text.parse::<DocumentHash>().is_err(), "{text}");
     }
 }
