@@ -186,7 +186,7 @@ impl From<StoreError> for Problem {
         let problem = match error {
             StoreError::Unknown(_) => Self::outcome_unknown(),
             StoreError::Gone(kind) => return Self::gone(kind),
-            StoreError::Call(_) | StoreError::Item(_) | StoreError::Restless => {
+            StoreError::Call(_) | StoreError::Item(_) | StoreError::Later(_) | StoreError::Restless => {
                 Self::unavailable("store_unavailable", "the configuration store could not be reached or read")
             }
         };

@@ -50,7 +50,7 @@ pub(super) async fn add(page: &mut Page, platform: &Platform, state: &State) -> 
     for name in state.phases.keys() {
         match measured::phase(platform, state, name).await {
             Ok(Some(measured)) => experiments.push(judged(name, measured.phase)),
-            Ok(None) | Err(StoreError::Item(_) | StoreError::Restless) => {}
+            Ok(None) | Err(StoreError::Item(_) | StoreError::Later(_) | StoreError::Restless) => {}
             Err(error) => return Err(error),
         }
     }

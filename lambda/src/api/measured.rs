@@ -73,7 +73,7 @@ pub(super) async fn phase(
 pub(super) async fn folded_phase(store: &Store, name: &ExperimentName) -> Result<Option<Phase>, StoreError> {
     match store.ledger_with_evidence::<Phase>(LedgerSubject::Experiment(name)).await {
         Ok((_, held)) => Ok(held),
-        Err(StoreError::Item(_) | StoreError::Restless) => Ok(None),
+        Err(StoreError::Item(_) | StoreError::Later(_) | StoreError::Restless) => Ok(None),
         Err(error) => Err(error),
     }
 }

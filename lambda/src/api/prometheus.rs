@@ -165,7 +165,7 @@ async fn canaries(page: &mut Page, platform: &Platform, state: &State) -> Result
                 false
             }
             // The samples of the other flags must not be missing too.
-            Some(Err(StoreError::Item(_))) => true,
+            Some(Err(StoreError::Item(_) | StoreError::Later(_))) => true,
             Some(Err(StoreError::Restless)) => false,
             Some(Err(error)) => return Err(error),
         };

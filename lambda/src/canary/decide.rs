@@ -67,7 +67,7 @@ pub async fn decide_flag(
             Ok(outcome) => return Ok(Some(outcome)),
             Err(CommitError::Conflict | CommitError::Store(StoreError::Restless)) => {}
             // A decision reads the evidence and the reason for waiting of its own flag, and nothing else.
-            Err(CommitError::Store(error @ StoreError::Item(_))) => {
+            Err(CommitError::Store(error @ (StoreError::Item(_) | StoreError::Later(_)))) => {
                 tracing::error!(event = "canary_undecided", %flag, %error, "a canary cannot be decided");
                 return Ok(None);
             }

@@ -191,7 +191,7 @@ fn pending(
     if body.len() + details.to_string().len() > MAX_KEPT {
         let detail =
             format!("the change needs approval and is larger than {MAX_KEPT} bytes, too large to store");
-        let hint = "split the file, and apply its parts one after the other";
+        let hint = "make it in parts: split the file, or enable or release fewer flags at once";
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint));
     }
     let at = clock::now();

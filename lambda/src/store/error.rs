@@ -17,6 +17,9 @@ pub enum StoreError {
     /// An item does not have the layout that this version writes.
     #[error("unexpected item in the table: {0}")]
     Item(String),
+    /// A later version wrote an item: this one cannot read it, and must not replace it.
+    #[error("an item has schema {0}, which a later version wrote")]
+    Later(u64),
     /// Items that belong together kept changing while they were read or written.
     #[error("the table changes too fast to read or write a consistent state")]
     Restless,

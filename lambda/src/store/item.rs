@@ -130,8 +130,9 @@ impl Item {
         let item = Self(attributes);
         match item.number("schema")? {
             SCHEMA => Ok(item),
-            later => {
-                Err(StoreError::Item(format!("an item has schema {later}, this version reads {SCHEMA}")))
+            later if later > SCHEMA => Err(StoreError::Later(later)),
+            other => {
+                Err(StoreError::Item(format!("an item has schema {other}, this version reads {SCHEMA}")))
             }
         }
     }

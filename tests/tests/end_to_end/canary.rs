@@ -227,10 +227,14 @@ async fn ticks_twice_late_and_eight_at_once_are_one_step_at_most() {
     traffic.stop().await;
     // No record is lost or doubled: evidence continues from one to the next, and each step has one.
     let records = canary.replayed(canary.status().await["run"].as_str().unwrap()).await;
-    let advances = records
+    let advances: Vec<i64> = records
         .iter()
-        .filter(|record| serde_json::to_value(record).unwrap()["decision"]["action"] == "advance");
-    assert_eq!(advances.count(), steps);
+        .filter(|record| serde_json::to_value(record).unwrap()["decision"]["action"] == "advance")
+        .map(|record| record.at.millis())
+        .collect();
+    assert_eq!(advances.len(), steps);
+    let least = i64::try_from(STEP.as_millis()).unwrap();
+    assert!(advances.windows(2).all(|pair| pair[1] - pair[0] >= least), "{advances:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

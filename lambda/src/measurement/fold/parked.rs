@@ -106,7 +106,9 @@ impl Folding<'_> {
         {
             self.of_experiments.harms.insert(harm.identity.experiment.clone(), harm);
         }
-        let through = if own.reach(self.fold.read()) { self.through } else { account.through() };
+        // A ledger that begins anew knows no time, and what is parked never goes back.
+        let parked = self.cursor.parked.get(name).map_or(0, |parked| parked.through);
+        let through = if own.reach(self.fold.read()) { self.through } else { account.through().max(parked) };
         if let Some(gap) = self.cursor.gaps.get(name) {
             account.note_gap(*gap);
         }

@@ -184,7 +184,7 @@ impl Store {
         for part in 0..parts {
             match self.changes_part(digest, part).await {
                 Ok(text) => hasher.update(text.as_bytes()),
-                Err(StoreError::Item(_)) => return Ok(false),
+                Err(StoreError::Item(_) | StoreError::Later(_)) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }

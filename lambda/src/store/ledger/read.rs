@@ -143,7 +143,7 @@ impl Store {
             };
             match joined {
                 Ok(ledger) => ledgers.push((name, ledger)),
-                Err(StoreError::Item(_)) => {}
+                Err(StoreError::Item(_) | StoreError::Later(_)) => {}
                 Err(error) => return Err(error),
             }
         }
