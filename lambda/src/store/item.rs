@@ -205,3 +205,22 @@ impl Item {
 fn missing(name: &str) -> StoreError {
     StoreError::Item(format!("an item lacks {name}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a later version wrote is not damaged: a version before it must not remove it.
+    #[test]
+    fn an_item_of_a_later_version_is_told_from_a_damaged_one() {
+        let read = |schema: &str| {
+            let schema = AttributeValue::N(schema.to_owned());
+            Item::new(HashMap::from([("schema".to_owned(), schema)])).map(|_| ())
+        };
+        assert!(read("1").is_ok());
+        assert!(matches!(read("2"), Err(StoreError::Later(2))));
+        for damaged in [read("0"), Item::new(HashMap::new()).map(|_| ())] {
+            assert!(matches!(damaged, Err(StoreError::Item(_))), "{damaged:?}");
+        }
+    }
+}
