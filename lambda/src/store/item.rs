@@ -210,7 +210,7 @@ fn missing(name: &str) -> StoreError {
 mod tests {
     use super::*;
 
-    /// What a later version wrote is not damaged: a version before it must not remove it.
+    /// A version before it must not take it for damaged, and remove it.
     #[test]
     fn an_item_of_a_later_version_is_told_from_a_damaged_one() {
         let read = |schema: &str| {
