@@ -181,6 +181,17 @@ async fn each_refusal_reaches_no_backend() {
     guarded.assert_nothing_arrived().await;
 }
 
+/// Subscriptions would pass unseen behind the query of the URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_refused_whatever_its_url_asks_for() {
+    let mut guarded = Guarded::start(", guard: {}").await;
+    let upgrade = b"GET /graphql?query=%7Ba%7D HTTP/1.1\r\nhost: h\r\nx-user-id: u\r\nupgrade: websocket\r\n\
+                    connection: Upgrade\r\nsec-websocket-version: 13\r\n\
+                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_refused(&http::exchange(guarded.edge.port(), upgrade).await, 400, "UPGRADE_NOT_ALLOWED");
+    guarded.assert_nothing_arrived().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_64_kb_is_refused_however_it_is_sent() {
     let mut guarded = Guarded::start(", guard: {}").await;
