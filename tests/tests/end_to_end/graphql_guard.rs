@@ -169,6 +169,9 @@ async fn each_refusal_reaches_no_backend() {
         ("GET", "/graphql?query=mutation%7Ba%7D", 405, "QUERIES_ONLY"),
         ("GET", "/graphql", 400, "NO_DOCUMENT"),
         ("DELETE", "/graphql?query=%7Ba%7D", 405, "METHOD_NOT_ALLOWED"),
+        ("OPTIONS", "/graphql?query=%7Ba%7D", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/graphql?query=%7Ba%7D&x=1;query=%7Bb%7D", 400, "AMBIGUOUS_REQUEST"),
+        ("GET", "/graphql?query=%7Ba%7D&%20query=%7Bb%7D", 400, "AMBIGUOUS_REQUEST"),
     ] {
         let answer = guarded.send(method, target, &[], b"").await;
         assert_refused(&answer, status, code);
