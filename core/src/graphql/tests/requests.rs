@@ -330,6 +330,12 @@ fn a_guard_is_written_as_it_is_read() {
     let text = serde_json::to_string(&guard).unwrap();
     assert_eq!(serde_json::from_str::<Guard>(&text).unwrap(), guard);
     assert_eq!(serde_json::from_str::<Guard>("{}").unwrap(), Guard::default());
+    assert!(!serde_json::to_string(&Guard::default()).unwrap().contains("trusted"));
+    // The documents stay while the mode is off: it can be switched on again.
+    let trusted_documents = TrustedDocuments { mode: TrustMode::Off, documents: vec![DocumentHash([7; 32])] };
+    let guard = Guard { trusted_documents, ..guard };
+    let text = serde_json::to_string(&guard).unwrap();
+    assert_eq!(serde_json::from_str::<Guard>(&text).unwrap(), guard);
     let hash = "0123456789abcdef".repeat(4);
     assert_eq!(hash.parse::<DocumentHash>().unwrap().to_string(), hash);
     for text in ["", "00", hash.trim_start_matches('0'), &format!("{hash}0"), &hash.replace('0', "g")] {
