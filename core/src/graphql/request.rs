@@ -115,11 +115,16 @@ pub fn inspect(
 pub fn response_type(accept: Option<&str>) -> &'static str {
     const GRAPHQL: &str = "application/graphql-response+json";
     const JSON: &str = "application/json";
+    let ranges = accept.unwrap_or_default().as_bytes().split(|byte| *byte == b',');
     let mut types =
-        accept.unwrap_or_default().split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    let accepts = |name: &str| types.clone().any(|range| range.eq_ignore_ascii_case(name));
+        ranges.map(|range| range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii());
+    let accepts = |name: &str| types.clone().any(|range| range.eq_ignore_ascii_case(name.as_bytes()));
     let takes_graphql = [GRAPHQL, "application/*", "*/*"].into_iter().any(accepts);
-    if !takes_graphql && types.any(|range| range.eq_ignore_ascii_case(JSON)) { JSON } else { GRAPHQL }
+    if !takes_graphql && types.any(|range| range.eq_ignore_ascii_case(JSON.as_bytes())) {
+        JSON
+    } else {
+        GRAPHQL
+    }
 }
 
 struct Check<'g, D> {
@@ -133,7 +138,10 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
         if !request.content_type.is_some_and(is_json) {
             return Err(Refusal::MediaType);
         }
-        if request.content_encoding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        if request
+            .content_encoding
+            .is_some_and(|coding| !coding.trim_ascii().eq_ignore_ascii_case("identity"))
+        {
             return Err(Refusal::Encoding);
         }
         // Some backends prefer the parameters of the URL to those of the body.
@@ -196,13 +204,16 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
 
 /// Returns true for JSON in UTF-8.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    let is_type = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
-    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    let mut parts = content_type.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_type = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/json"));
+    let is_utf8 = |parameter: &[u8]| {
+        let mut sides = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        match (sides.next(), sides.next()) {
+            (Some(name), Some(value)) if name.eq_ignore_ascii_case(b"charset") => {
+                value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")
+            }
+            _ => true,
         }
-        _ => true,
     };
     is_type && parts.all(is_utf8)
 }

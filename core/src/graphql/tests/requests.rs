@@ -206,15 +206,19 @@ fn a_post_is_json_in_utf_8() {
         )
     };
     let body = br#"{"query":"{ a }"}"#;
-    for content_type in
-        ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""]
-    {
+    for content_type in [
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        "application/json ; Charset = \"utf-8\" ; a;b=c",
+    ] {
         assert_eq!(with(Some(content_type), None, body), ONE, "{content_type}");
     }
     for content_type in [
         "text/plain",
         "application/graphql",
         "application/json; charset=utf-16",
+        "application/json; charset=\"utf-8",
+        "application/json; a=b; charset=",
         "application/json, text/plain",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=application/json",
