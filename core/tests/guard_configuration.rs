@@ -102,7 +102,7 @@ fn the_guard_reaches_the_compiled_rules() {
     let document = config.snapshot(Revision(1), None).encode().unwrap();
     let rules = Ruleset::from_document(&document).unwrap();
     assert_eq!(rules.routes()[0].guard, expected);
-    // Hashes out of order are put in order: they are searched.
+    // Documents are found in whatever order they are.
     let (first, last) = (DocumentHash([0; 32]), DocumentHash([9; 32]));
     let mut snapshot = read("{ trusted_documents: { mode: log } }").snapshot(Revision(1), None);
     snapshot.routes[0].guard.as_mut().unwrap().trusted_documents.documents = vec![last, first];

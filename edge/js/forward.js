@@ -101,20 +101,11 @@ export function forward(request, headers, env, context, url, table, decision, st
     adapted: decision & ADAPT ? { headers, unfit: undefined, reason: undefined, isOwn: false } : undefined,
   };
   reportIfDue(env, context, started);
-  const isGuarded = table.guards !== null && table.guards[route] && !isPreflight(sent);
+  const isGuarded = table.guards !== null && table.guards[route];
   const answered = isGuarded ? forwardGuarded(forwarded) : forwardOn(forwarded);
   // A client may leave before its backend responds. What the backend does is evidence all the same.
   context.waitUntil(answered);
   return answered;
-}
-
-/**
- * Returns true for a request by which browsers ask what they may send. It executes nothing.
- *
- * @param {Request} request
- */
-function isPreflight(request) {
-  return request.method === "OPTIONS" && request.body === null;
 }
 
 /**

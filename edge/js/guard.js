@@ -50,17 +50,15 @@ export async function refusalOf(forwarded) {
   }
   const type = headers.get("content-type") ?? ABSENT;
   const accept = headers.get("accept") ?? ABSENT;
-  const packed = [method, url, type, coding, accept].join("\n");
+  const upgrade = headers.get("upgrade") ?? ABSENT;
+  const packed = [method, url, type, coding, accept, upgrade].join("\n");
   const verdict = core.guard(packed, route, table.generation, body, isTooLarge);
   const status = verdict & GUARD_STATUS;
   if (status === GUARD_GONE) throw new Error("the rules that decided the request are not held any more");
   if (status !== 0) return refused(status);
   const untrusted = verdict >>> GUARD_UNTRUSTED_SHIFT;
   if (untrusted !== 0) logUntrusted(untrusted);
-  if (isRead) {
-    forwarded.request = new Request(request, { body });
-    forwarded.kept = forwarded.request;
-  }
+  if (isRead) forwarded.request = new Request(request, { body });
   return undefined;
 }
 

@@ -16,9 +16,9 @@ pub struct Checked {
     pub lines: String,
 }
 
-/// Checks a request of a route. The values of `packed` are `Content-Type`, `Content-Encoding` and `Accept`. `body` is
-/// `None` if it is too large to be read, and `digest` returns the SHA-256 of its argument. Returns `None` if there is
-/// no such route.
+/// Checks a request of a route. The values of `packed` are `Content-Type`, `Content-Encoding`, `Accept` and `Upgrade`.
+/// `body` is `None` if it is too large to be read, and `digest` returns the SHA-256 of its argument. Returns `None` if
+/// there is no such route.
 pub fn check(
     rules: &Ruleset,
     route: usize,
@@ -30,7 +30,11 @@ pub fn check(
     let Some(guard) = &route.guard else { return Some(Checked::default()) };
     let mut values = packed.values();
     let mut next = || values.next().flatten();
-    let (content_type, content_encoding, accept) = (next(), next(), next());
+    let (content_type, content_encoding, accept, upgrade) = (next(), next(), next(), next());
+    if upgrade.is_some() {
+        // Through a WebSocket documents would pass unseen, whatever the URL asks for.
+        return Some(refused(Refusal::Upgrade, accept));
+    }
     let request =
         GuardedRequest { method: packed.method, query: packed.query, content_type, content_encoding, body };
     Some(match inspect(&request, guard, digest) {
@@ -90,6 +94,10 @@ mod tests {
 
         let get = format!("GET\nhttps://h/graphql?query=%7Ba%7D\n{ABSENT}\n{ABSENT}\n{ABSENT}");
         assert_eq!(checked(&rules, &get, Some("")), Checked::default());
+        assert_eq!(checked(&rules, &format!("{get}\n{ABSENT}"), Some("")), Checked::default());
+        let refused = checked(&rules, &format!("{get}\nwebsocket"), Some(""));
+        assert_eq!(refused.verdict, 400);
+        assert!(refused.lines.contains("UPGRADE_NOT_ALLOWED"), "{}", refused.lines);
         let get = get.replace("%7Ba%7D", "mutation%7Ba%7D");
         let refused = checked(&rules, &get, Some(""));
         assert_eq!(refused.verdict, 405);

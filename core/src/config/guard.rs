@@ -54,7 +54,7 @@ fn limits(cursor: &Cursor<'_>) -> Option<Limits> {
 fn trusted_documents(cursor: &Cursor<'_>, guard: &Guard) -> Option<TrustedDocuments> {
     let mut fields = cursor.fields("write { mode: log, documents: [] }")?;
     let mode_hint =
-        "write log, which counts other documents, then enforce, which refuses them; off does neither";
+        "write log, which logs other documents, then enforce, which refuses them; off does neither";
     let choices = [("off", TrustMode::Off), ("log", TrustMode::Log), ("enforce", TrustMode::Enforce)];
     let mode = fields.require("mode", mode_hint, |cursor| {
         cursor.choice(&choices, "is not a mode of trusted documents", mode_hint)

@@ -9,7 +9,6 @@ use crate::{
         ruleset::Ruleset,
         turns::Turns,
     },
-    graphql::Guard,
     measurement::label::ExperimentLabel,
     routing::table::{InvalidRoute, RouteTable},
     rules::{
@@ -314,7 +313,7 @@ impl Compiled<'_> {
             error_when: route.error_when.clone(),
             error_statuses: route.error_statuses.clone(),
             fallback: route.fallback,
-            guard: route.guard.clone().map(Guard::in_order),
+            guard: route.guard.clone(),
             slow_limits: flag
                 .and_then(|_| snapshot.canaries.get(&route.flag))
                 .map(|label| label.limits(&route.id)),

@@ -71,12 +71,15 @@ pub(super) fn flatten(
 
 /// Returns the fragments in the order of their names, with their positions among the definitions.
 fn fragment_names<'a>(definitions: &[Definition<'a>]) -> Result<Vec<(&'a str, usize)>, Refusal> {
-    let named = definitions.iter().enumerate();
-    let mut names: Vec<(&str, usize)> =
-        named.filter_map(|(index, definition)| Some((definition.fragment?, index))).collect();
-    names.sort_unstable();
-    let is_repeated = names.windows(2).any(|pair| matches!(pair, [first, second] if first.0 == second.0));
-    if is_repeated { Err(Refusal::RepeatedFragment) } else { Ok(names) }
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for (index, definition) in definitions.iter().enumerate() {
+        let Some(name) = definition.fragment else { continue };
+        match names.binary_search_by(|(held, _)| (*held).cmp(name)) {
+            Ok(_) => return Err(Refusal::RepeatedFragment),
+            Err(place) => names.insert(place, (name, index)),
+        }
+    }
+    Ok(names)
 }
 
 fn set(states: &mut [State], index: usize, state: State) {

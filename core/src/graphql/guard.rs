@@ -31,7 +31,7 @@ pub struct Guard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<u32>,
     /// Documents that are known to be harmless.
-    #[serde(default, skip_serializing_if = "TrustedDocuments::is_off")]
+    #[serde(default, skip_serializing_if = "TrustedDocuments::is_unused")]
     pub trusted_documents: TrustedDocuments,
 }
 
@@ -51,7 +51,7 @@ pub enum Introspection {
 pub struct TrustedDocuments {
     /// Treatment of other documents.
     pub mode: TrustMode,
-    /// Hashes of the trusted documents, in ascending order.
+    /// Hashes of the trusted documents, each once.
     #[serde(default)]
     pub documents: Vec<DocumentHash>,
 }
@@ -63,7 +63,7 @@ pub enum TrustMode {
     /// They are not told apart.
     #[default]
     Off,
-    /// They are counted and sent on.
+    /// They are sent on, and some of them are written into the log: they are not counted.
     Log,
     /// They are refused.
     Enforce,
@@ -79,23 +79,20 @@ pub struct DocumentHash(pub [u8; 32]);
 #[error("a SHA-256 has 64 hexadecimal digits")]
 pub struct InvalidDocumentHash;
 
-impl Guard {
-    /// Returns the guard with its trusted documents in ascending order.
-    pub fn in_order(mut self) -> Self {
-        self.trusted_documents.documents.sort_unstable();
-        self
-    }
-}
-
 impl TrustedDocuments {
     /// Returns true if documents are not told apart.
     pub fn is_off(&self) -> bool {
         self.mode == TrustMode::Off
     }
 
+    /// Returns true if documents are not told apart, and none is kept for later.
+    fn is_unused(&self) -> bool {
+        self.is_off() && self.documents.is_empty()
+    }
+
     /// Returns true if a document is trusted.
     pub fn contains(&self, document: &DocumentHash) -> bool {
-        self.documents.binary_search(document).is_ok()
+        self.documents.contains(document)
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) enum Token<'a> {
 /// The byte order mark, which may be anywhere between tokens.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// The separators of lines and of paragraphs.
+const SEPARATORS: [&str; 2] = ["\u{2028}", "\u{2029}"];
+
 const QUOTES: &[u8] = b"\"\"\"";
 
 pub(super) struct Lexer<'a> {
@@ -62,7 +65,7 @@ impl<'a> Lexer<'a> {
 
     /// Reads the next token.
     pub(super) fn next(&mut self) -> Result<Token<'a>, Refusal> {
-        self.skip_ignored();
+        self.skip_ignored()?;
         let Some(first) = self.byte() else { return Ok(Token::End) };
         self.tokens = self.tokens.saturating_add(1);
         if self.tokens > self.limit {
@@ -99,17 +102,26 @@ impl<'a> Lexer<'a> {
         self.text.as_bytes().get(self.index..).is_some_and(|rest| rest.starts_with(bytes))
     }
 
-    fn skip_ignored(&mut self) {
+    fn skip_ignored(&mut self) -> Result<(), Refusal> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\t' | b'\n' | b'\r' | b',') => self.index += 1,
-                Some(b'#') => {
-                    while !matches!(self.byte(), None | Some(b'\n' | b'\r')) {
-                        self.index += 1;
-                    }
-                }
+                Some(b'#') => self.comment()?,
                 Some(0xef) if self.is_before(BYTE_ORDER_MARK) => self.index += BYTE_ORDER_MARK.len(),
-                _ => return,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Skips a comment. There are backends for which U+2028 and U+2029 end it, and others that read on.
+    fn comment(&mut self) -> Result<(), Refusal> {
+        loop {
+            match self.byte() {
+                None | Some(b'\n' | b'\r') => return Ok(()),
+                Some(0xe2) if SEPARATORS.iter().any(|separator| self.is_before(separator.as_bytes())) => {
+                    return Err(self.syntax());
+                }
+                Some(_) => self.index += 1,
             }
         }
     }
@@ -177,6 +189,8 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    /// Skips a block string, in which no quotation mark may be. For backends that are older than block strings, it is
+    /// three strings, and with a quotation mark they would end elsewhere.
     fn block_string(&mut self) -> Result<(), Refusal> {
         self.index += QUOTES.len();
         loop {
@@ -185,8 +199,8 @@ impl<'a> Lexer<'a> {
                     self.index += QUOTES.len();
                     return Ok(());
                 }
-                Some(b'\\') if self.is_before(b"\\\"\"\"") => self.index += 4,
-                None => return Err(self.syntax()),
+                None | Some(b'"') => return Err(self.syntax()),
+                Some(b'\\') if self.is_before(b"\\\"") => return Err(self.syntax()),
                 Some(_) => self.index += 1,
             }
         }

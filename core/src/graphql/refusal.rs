@@ -64,6 +64,9 @@ pub enum Refusal {
     /// The method is none of GET, HEAD and POST.
     #[error("use POST, or GET for queries")]
     Method,
+    /// The request asks for another protocol.
+    #[error("the guard cannot read other protocols: send GraphQL by HTTP, without the header upgrade")]
+    Upgrade,
     /// A GET request with a mutation or a subscription.
     #[error("GET executes queries only; send mutations and subscriptions by POST")]
     QueriesOnly,
@@ -122,6 +125,7 @@ impl Refusal {
             Self::NotExecutable => "NOT_EXECUTABLE",
             Self::NoOperation => "NO_OPERATION",
             Self::Method => "METHOD_NOT_ALLOWED",
+            Self::Upgrade => "UPGRADE_NOT_ALLOWED",
             Self::QueriesOnly => "QUERIES_ONLY",
             Self::MediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::Encoding => "UNSUPPORTED_ENCODING",

@@ -39,7 +39,7 @@ pub struct GuardedRequest<'r> {
 /// A request that may be sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inspected {
-    /// Number of its operations: more than one in a batch.
+    /// Number of its operations: more than one in a batch, none in an OPTIONS request.
     pub operations: u32,
     /// Number of its documents that are not trusted. There are none unless the mode is [`TrustMode::Log`].
     pub untrusted: u32,
@@ -102,6 +102,11 @@ pub fn inspect(
             Ok(inspected)
         }
         "POST" => check.posted(request),
+        // By these browsers ask what they may send. They execute nothing.
+        "OPTIONS" if request.body.is_some_and(<[u8]>::is_empty) => {
+            let names_document = naming(request.query)?.iter().any(Option::is_some);
+            if names_document { Err(Refusal::Method) } else { Ok(Inspected::default()) }
+        }
         _ => Err(Refusal::Method),
     }
 }
@@ -110,11 +115,16 @@ pub fn inspect(
 pub fn response_type(accept: Option<&str>) -> &'static str {
     const GRAPHQL: &str = "application/graphql-response+json";
     const JSON: &str = "application/json";
+    let ranges = accept.unwrap_or_default().as_bytes().split(|byte| *byte == b',');
     let mut types =
-        accept.unwrap_or_default().split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    let accepts = |name: &str| types.clone().any(|range| range.eq_ignore_ascii_case(name));
+        ranges.map(|range| range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii());
+    let accepts = |name: &str| types.clone().any(|range| range.eq_ignore_ascii_case(name.as_bytes()));
     let takes_graphql = [GRAPHQL, "application/*", "*/*"].into_iter().any(accepts);
-    if !takes_graphql && types.any(|range| range.eq_ignore_ascii_case(JSON)) { JSON } else { GRAPHQL }
+    if !takes_graphql && types.any(|range| range.eq_ignore_ascii_case(JSON.as_bytes())) {
+        JSON
+    } else {
+        GRAPHQL
+    }
 }
 
 struct Check<'g, D> {
@@ -128,14 +138,15 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
         if !request.content_type.is_some_and(is_json) {
             return Err(Refusal::MediaType);
         }
-        if request.content_encoding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        if request
+            .content_encoding
+            .is_some_and(|coding| !coding.trim_ascii().eq_ignore_ascii_case("identity"))
+        {
             return Err(Refusal::Encoding);
         }
         // Some backends prefer the parameters of the URL to those of the body.
-        for pair in pairs(request.query)? {
-            if NAMING.iter().any(|name| pair.name.eq_ignore_ascii_case(name)) {
-                return Err(Refusal::Ambiguous);
-            }
+        if naming(request.query)?.iter().any(Option::is_some) {
+            return Err(Refusal::Ambiguous);
         }
         let too_large = Refusal::Body(u32::try_from(MAX_BODY).unwrap_or(u32::MAX));
         let body = request.body.filter(|body| body.len() <= MAX_BODY).ok_or(too_large)?;
@@ -193,33 +204,60 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
 
 /// Returns true for JSON in UTF-8.
 fn is_json(content_type: &str) -> bool {
-    let mut parts = content_type.split(';').map(str::trim);
-    let is_type = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
-    let is_utf8 = |parameter: &str| match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    let mut parts = content_type.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_type = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"application/json"));
+    let is_utf8 = |parameter: &[u8]| {
+        let mut sides = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        match (sides.next(), sides.next()) {
+            (Some(name), Some(value)) if name.eq_ignore_ascii_case(b"charset") => {
+                value.eq_ignore_ascii_case(b"utf-8") || value.eq_ignore_ascii_case(b"\"utf-8\"")
+            }
+            _ => true,
         }
-        _ => true,
     };
     is_type && parts.all(is_utf8)
 }
 
-/// A parameter of a URL.
-struct Pair<'r> {
-    name: Cow<'r, str>,
-    value: Cow<'r, str>,
-}
-
-/// Decodes the parameters of a URL.
-fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Refusal> {
+/// Returns the values of the [`NAMING`] parameters of a URL. Fails if a backend might find one of them that is not
+/// returned: there are those that part the URL at semicolons too, do not distinguish capitals, skip spaces and
+/// brackets before a name, or end it at a bracket or a NUL.
+fn naming(query: &str) -> Result<[Option<Cow<'_, str>>; 3], Refusal> {
     if query.len() > MAX_BODY {
         return Err(Refusal::Body(u32::try_from(MAX_BODY).unwrap_or(u32::MAX)));
     }
-    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+    let mut found = [None, None, None];
+    for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok(Pair { name: decoded(name)?, value: decoded(value)? })
-    });
-    pairs.collect()
+        let name = decoded(name)?;
+        for (place, part) in pair.split(';').enumerate() {
+            let read = decoded(part.split('=').next().unwrap_or_default())?;
+            let mut slots = NAMING.into_iter().zip(&mut found);
+            let Some((naming, slot)) = slots.find(|(naming, _)| may_be_read_as(&read, naming)) else {
+                continue;
+            };
+            if place > 0 || name != naming || slot.replace(decoded(value)?).is_some() {
+                return Err(Refusal::Ambiguous);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns true if a backend might take the name of a parameter for another one.
+fn may_be_read_as(name: &str, other: &str) -> bool {
+    let is_part = |character: &char| character.is_ascii_alphanumeric() || *character == '_';
+    let read = name.chars().map(folded).skip_while(|character| !is_part(character)).take_while(is_part);
+    read.eq(other.chars().map(folded))
+}
+
+/// Returns a character without its case. A few letters beyond ASCII have the capitals or small letters of others in it.
+fn folded(character: char) -> char {
+    match character {
+        '\u{130}' | '\u{131}' => 'i',
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => character.to_ascii_lowercase(),
+    }
 }
 
 /// Decodes a part of a form.
@@ -233,18 +271,7 @@ fn decoded(part: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn document_of_url(query: &str) -> Result<Document<'_>, Refusal> {
-    let mut pairs = pairs(query)?;
-    let mut take = |name: &str| {
-        let mut same = pairs.iter().enumerate().filter(|(_, pair)| pair.name.eq_ignore_ascii_case(name));
-        let first = same.next().map(|(index, _)| index);
-        if same.next().is_some() {
-            return Err(Refusal::Ambiguous);
-        }
-        let Some(index) = first else { return Ok(None) };
-        let pair = pairs.swap_remove(index);
-        if pair.name == name { Ok(Some(pair.value)) } else { Err(Refusal::Ambiguous) }
-    };
-    let (text, extensions, id) = (take(QUERY)?, take(EXTENSIONS)?, take(DOCUMENT_ID)?);
+    let [text, extensions, id] = naming(query)?;
     let tape = extensions.as_deref().filter(|text| !text.is_empty()).map(Tape::read).transpose();
     let tape = tape.map_err(|_| Refusal::Json)?;
     let persisted = tape.as_ref().map(|tape| persisted(tape.root())).transpose()?.flatten();
@@ -256,7 +283,7 @@ fn document_of_url(query: &str) -> Result<Document<'_>, Refusal> {
 fn only<'t>(object: Value<'t>, name: &str) -> Result<Option<Value<'t>>, Refusal> {
     let mut found = None;
     for (key, value) in object.members() {
-        if key.plain().eq_ignore_ascii_case(name) {
+        if key.plain().chars().map(folded).eq(name.chars().map(folded)) {
             if found.is_some() || !key.is_text(name) {
                 return Err(Refusal::Ambiguous);
             }

@@ -15,8 +15,8 @@ thread_local! {
 }
 
 /// Checks a request, and returns the number of [`guard_verdict`]. The values of `packed` are `Content-Type`,
-/// `Content-Encoding` and `Accept`. `is_too_large` means that the request has a body, which was not read because of
-/// its size.
+/// `Content-Encoding`, `Accept` and `Upgrade`. `is_too_large` means that the request has a body, which was not read
+/// because of its size.
 #[wasm_bindgen]
 pub fn guard(packed: &str, route: u32, generation: u32, body: &[u8], is_too_large: bool) -> u32 {
     let body = (!is_too_large).then_some(body);

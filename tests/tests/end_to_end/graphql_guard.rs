@@ -169,6 +169,9 @@ async fn each_refusal_reaches_no_backend() {
         ("GET", "/graphql?query=mutation%7Ba%7D", 405, "QUERIES_ONLY"),
         ("GET", "/graphql", 400, "NO_DOCUMENT"),
         ("DELETE", "/graphql?query=%7Ba%7D", 405, "METHOD_NOT_ALLOWED"),
+        ("OPTIONS", "/graphql?query=%7Ba%7D", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/graphql?query=%7Ba%7D&x=1;query=%7Bb%7D", 400, "AMBIGUOUS_REQUEST"),
+        ("GET", "/graphql?query=%7Ba%7D&%20query=%7Bb%7D", 400, "AMBIGUOUS_REQUEST"),
     ] {
         let answer = guarded.send(method, target, &[], b"").await;
         assert_refused(&answer, status, code);
@@ -178,6 +181,17 @@ async fn each_refusal_reaches_no_backend() {
     let json_only = guarded.send("POST", "/graphql", &[JSON, ("accept", "application/json")], b"{}").await;
     assert_refused(&json_only, 400, "NO_DOCUMENT");
     assert_eq!(json_only.header("content-type").as_deref(), Some("application/json"));
+    guarded.assert_nothing_arrived().await;
+}
+
+/// Subscriptions would pass unseen behind the query of the URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_refused_whatever_its_url_asks_for() {
+    let mut guarded = Guarded::start(", guard: {}").await;
+    let upgrade = b"GET /graphql?query=%7Ba%7D HTTP/1.1\r\nhost: h\r\nx-user-id: u\r\nupgrade: websocket\r\n\
+                    connection: Upgrade\r\nsec-websocket-version: 13\r\n\
+                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_refused(&http::exchange(guarded.edge.port(), upgrade).await, 400, "UPGRADE_NOT_ALLOWED");
     guarded.assert_nothing_arrived().await;
 }
 

@@ -70,6 +70,10 @@ fn a_second_document_is_refused() {
         r#"{"extensions":{"persistedQuery":{"sha256Hash":"00"}},"extensions":{}}"#,
         r#"{"extensions":{"persistedQuery":{"sha256Hash":"00"},"PersistedQuery":{}}}"#,
         r#"{"extensions":{"persistedQuery":{"sha256Hash":"00","sha256Hash":"11"}}}"#,
+        "{\"query\":\"{ a }\",\"exten\u{17f}ions\":{}}",
+        r#"{"query":"{ a }","exten\u017fions":{}}"#,
+        "{\"query\":\"{ a }\",\"documentId\":null,\"document\u{131}d\":\"b\"}",
+        "{\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"00\"},\"per\u{17f}istedQuery\":{}}}",
     ] {
         assert_eq!(post(&guard, body), Err(Refusal::Ambiguous), "{body}");
     }
@@ -91,6 +95,65 @@ fn a_second_document_is_refused() {
         body,
     };
     assert_eq!(inspect(&request, &guard, digest), Err(Refusal::Ambiguous));
+}
+
+/// Backends may find a document where the guard sees another parameter.
+#[test]
+fn a_document_under_another_name_of_the_url_is_refused() {
+    let guard = Guard::default();
+    for hidden in [
+        "x=1;query={b}",
+        "x;query={b}",
+        "query;x={b}",
+        "[query]={b}",
+        "%5Bquery]={b}",
+        "%20query={b}",
+        "+query={b}",
+        "%09Query={b}",
+        "%00query={b}",
+        "query%00={b}",
+        "query%00x={b}",
+        "query[]={b}",
+        "query%5B0%5D={b}",
+        "query+={b}",
+        "query%c2%a0={b}",
+        "QUERY={b}",
+        "x=1;documentId=b",
+        "documentId[]=b",
+        "x=1;extensions={}",
+        "exten%c5%bfions={}",
+    ] {
+        for query in [format!("query={{a}}&{hidden}"), format!("{hidden}&query={{a}}"), hidden.to_owned()] {
+            assert_eq!(get(&guard, &query), Err(Refusal::Ambiguous), "{query}");
+            let body = Some(br#"{"query":"{ a }"}"#.as_slice());
+            let query = query.as_str();
+            let request =
+                GuardedRequest { method: "POST", query, content_type: JSON, content_encoding: None, body };
+            assert_eq!(inspect(&request, &guard, digest), Err(Refusal::Ambiguous), "{query}");
+        }
+    }
+    for other in ["x=1;y=2", "query_id=1", "x[query]=1", "x.query=1", "queries=1", "x=query", "x=%3Bquery=1"]
+    {
+        assert_eq!(get(&guard, &format!("query={{a}}&{other}")), ONE, "{other}");
+    }
+}
+
+#[test]
+fn options_pass_without_a_document() {
+    let options = |query, body: Option<&[u8]>| {
+        let request =
+            GuardedRequest { method: "OPTIONS", query, content_type: None, content_encoding: None, body };
+        inspect(&request, &Guard::default(), digest)
+    };
+    for query in ["", "x=1", "operationName=Q"] {
+        assert_eq!(options(query, Some(b"")), Ok(Inspected::default()), "{query}");
+    }
+    for query in ["query={a}", "documentId=a", "x=1&extensions={}"] {
+        assert_eq!(options(query, Some(b"")), Err(Refusal::Method), "{query}");
+    }
+    assert_eq!(options("x=1;query={a}", Some(b"")), Err(Refusal::Ambiguous));
+    assert_eq!(options("", Some(b"{}")), Err(Refusal::Method));
+    assert_eq!(options("", None), Err(Refusal::Method));
 }
 
 #[test]
@@ -143,15 +206,19 @@ fn a_post_is_json_in_utf_8() {
         )
     };
     let body = br#"{"query":"{ a }"}"#;
-    for content_type in
-        ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""]
-    {
+    for content_type in [
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        "application/json ; Charset = \"utf-8\" ; a;b=c",
+    ] {
         assert_eq!(with(Some(content_type), None, body), ONE, "{content_type}");
     }
     for content_type in [
         "text/plain",
         "application/graphql",
         "application/json; charset=utf-16",
+        "application/json; charset=\"utf-8",
+        "application/json; a=b; charset=",
         "application/json, text/plain",
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=application/json",
@@ -267,6 +334,12 @@ fn a_guard_is_written_as_it_is_read() {
     let text = serde_json::to_string(&guard).unwrap();
     assert_eq!(serde_json::from_str::<Guard>(&text).unwrap(), guard);
     assert_eq!(serde_json::from_str::<Guard>("{}").unwrap(), Guard::default());
+    assert!(!serde_json::to_string(&Guard::default()).unwrap().contains("trusted"));
+    // The documents stay while the mode is off: it can be switched on again.
+    let trusted_documents = TrustedDocuments { mode: TrustMode::Off, documents: vec![DocumentHash([7; 32])] };
+    let guard = Guard { trusted_documents, ..guard };
+    let text = serde_json::to_string(&guard).unwrap();
+    assert_eq!(serde_json::from_str::<Guard>(&text).unwrap(), guard);
     let hash = "0123456789abcdef".repeat(4);
     assert_eq!(hash.parse::<DocumentHash>().unwrap().to_string(), hash);
     for text in ["", "00", hash.trim_start_matches('0'), &format!("{hash}0"), &hash.replace('0', "g")] {
