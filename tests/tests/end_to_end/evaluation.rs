@@ -120,7 +120,7 @@ async fn a_ledger_of_another_schema_hides_no_other() {
     let (one, two) = (flag("one"), flag("two"));
     let read = store.ledgers_of(&[Some(&one), Some(&two)], LedgerParts::Series).await.unwrap();
     assert_eq!(read.into_keys().collect::<Vec<_>>(), [Some(two)]);
-    assert!(matches!(store.ledger(Some(&one)).await, Err(StoreError::Item(_))));
+    assert!(matches!(store.ledger(Some(&one)).await, Err(StoreError::Later(2))));
 }
 
 fn series(route: Option<&str>, requests: u64) -> Series {

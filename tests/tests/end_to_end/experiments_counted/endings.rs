@@ -108,12 +108,15 @@ async fn the_ledger_of_a_deleted_experiment_stays_until_its_last_record_is_writt
     assert_eq!(ledger_items(&functions), 0, "its ledger is removed");
 }
 
-/// Damages the ledger of the experiment, which is found when the next batch arrives.
-async fn damage(functions: &Functions, counted: &Counted, item: &str) {
+/// Schema number that no version writes.
+const DAMAGED: u64 = 0;
+
+/// Gives an item of the experiment's ledger another schema number, which is found when the next batch arrives.
+async fn spoil(functions: &Functions, counted: &Counted, item: &str, schema: u64) {
     let store = &functions.platform.store;
     store_batch(store, &counted.batch("a".repeat(32), 1, &users(1, 10))).await;
     functions.evaluate().await;
-    functions.dynamodb.set_schema(&format!("LEDGER#experiment/{NAME}"), item, 99);
+    functions.dynamodb.set_schema(&format!("LEDGER#experiment/{NAME}"), item, schema);
     store_batch(store, &counted.batch("a".repeat(32), 2, &users(101, 20))).await;
     functions.evaluate().await;
     let parked = store.cursor().await.unwrap().parked;
@@ -140,7 +143,7 @@ async fn an_experiment_that_is_created_again_is_guarded_though_the_ledger_of_its
     for (item, is_noticed) in [("EVIDENCE#000", true), ("EVIDENCE#000", false), ("HEAD", false)] {
         let functions = Functions::start(&[]).await;
         let first = Counted::begin(functions.root(), NAME).await;
-        damage(&functions, &first, item).await;
+        spoil(&functions, &first, item, DAMAGED).await;
         post(&functions, "pause", None).await;
         functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
         if is_noticed {
@@ -157,7 +160,7 @@ async fn an_experiment_that_is_created_again_is_guarded_though_the_ledger_of_its
 async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_before() {
     let functions = Functions::start(&[]).await;
     let first = Counted::begin(functions.root(), NAME).await;
-    damage(&functions, &first, "EVIDENCE#000").await;
+    spoil(&functions, &first, "EVIDENCE#000", DAMAGED).await;
     let mut other = document(None);
     for (variant, weight) in [(0, 40), (1, 60)] {
         other["variants"][variant]["traffic_percentage"] = json!(weight);
@@ -165,6 +168,22 @@ async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_befo
     let saved = functions.root().put(&format!("/experiments/{NAME}"), &other).await.expect(200).body;
     assert_eq!(saved["phase"], json!(first.phase + 1));
     assert_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
+}
+
+/// The functions were rolled back: the version that wrote the ledger comes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_a_later_version_wrote_is_kept_though_its_phase_is_over() {
+    let functions = Functions::start(&[]).await;
+    let first = Counted::begin(functions.root(), NAME).await;
+    spoil(&functions, &first, "EVIDENCE#000", 2).await;
+    post(&functions, "pause", None).await;
+    functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
+    let held = ledger_items(&functions);
+    functions.evaluate().await;
+    Counted::begin(functions.root(), NAME).await;
+    functions.evaluate().await;
+    assert!(held > 0);
+    assert_eq!(ledger_items(&functions), held);
 }
 
 /// Records that were made while results were hidden are as the results were; a replay asks for all of them.
