@@ -49,7 +49,7 @@ function handle(request, env, context) {
     url = plainUrl(url);
     const { headers } = request;
     if (isUnverified(headers) || asksForArm(headers, env)) {
-      return prepareAndForward(request, env, context, url, TABLE);
+      return prepareAndForward(request, env, context, url, UNDECIDED | TABLE);
     }
     decision = core.decide(pack(request, headers, url, table), started, table.generation);
     if (decision & UNDECIDED) return prepareAndForward(request, env, context, url, decision);
@@ -57,7 +57,7 @@ function handle(request, env, context) {
     return forward(request, headers, env, context, url, table, decision, started);
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError && replaceBrokenCore()) {
-      return prepareAndForward(request, env, context, url, BOOT);
+      return prepareAndForward(request, env, context, url, UNDECIDED | BOOT);
     }
     return forwardAfterError(request, env, context, url, table, decision, error);
   }
@@ -104,7 +104,7 @@ async function prepareAndForward(request, env, context, url, decision) {
       }
       if (isUnverified(headers)) await identify(request, env);
       decision = decideNow(request, url, isForced);
-      if (decision & TABLE) {
+      if (decision & UNDECIDED && decision & TABLE) {
         renewTable();
         if (!isUnverified(headers)) decision = decideNow(request, url, isForced);
       }

@@ -2,6 +2,7 @@
 import { FORCE } from "./force.js";
 import {
   NEW,
+  REASON,
   REASON_SHIFT,
   SHOW_ARM,
   SHOW_REASON,
@@ -265,7 +266,7 @@ export function decorate(response, decision, { table, cookie, groups, adapted })
   if (reason !== undefined) headers.set(UNFIT, reason);
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
-    headers.set("x-cutover-reason", table.reasons[(decision >> REASON_SHIFT) & 15] ?? "INTERNAL");
+    headers.set("x-cutover-reason", table.reasons[(decision & REASON) >> REASON_SHIFT] ?? "INTERNAL");
   }
   if (shown & SHOW_REVISION) headers.set("x-cutover-revision", String(table.revision));
   if (shown && decision & STALE) headers.set("x-cutover-stale", "1");

@@ -4,34 +4,34 @@
 //
 // esbuild puts the numbers in place of their names, in every module, so the names cost nothing.
 
-// A decision is one number, see `PackedDecision` in edge/src/wire.rs: bits 0 to 15 are the route, 16 to 19
+// A decision is one number, see `PackedDecision` in edge/src/wire.rs: bits 0 to 14 are the route, 15 to 19
 // the reason, 20 the arm, and the rest ask for further work. Bit operations in JavaScript are
 // signed, so COMPARE is negative here and positive in Rust; the bits are the same.
-export const NO_ROUTE = 0xffff;
-export const REASON_SHIFT = 16;
-export const REASON = 0xf << 16;
+export const NO_ROUTE = 0x7fff;
+export const REASON_SHIFT = 15;
+export const REASON = 0x1f << 15;
 export const ARM_SHIFT = 20;
 export const NEW = 1 << 20;
 export const KIND = 0x1fffff;
 export const REFRESH = 1 << 21;
 export const MINTED = 1 << 22;
 export const EVIDENCE = 1 << 23;
-export const OWN_PATH = 1 << 24;
-export const BOOT = 1 << 25;
-export const TABLE = 1 << 26;
+export const UNDECIDED = 1 << 24;
 export const STALE = 1 << 27;
 export const RETRYABLE = 1 << 28;
-export const ASK = 1 << 29;
 export const ADAPT = 1 << 30;
 export const COMPARE = 1 << 31;
-// The request is not decided yet: something has to be done first.
-export const UNDECIDED = OWN_PATH | BOOT | TABLE | ASK;
+// What an UNDECIDED request lacks, in place of a route.
+export const OWN_PATH = 1 << 0;
+export const BOOT = 1 << 1;
+export const TABLE = 1 << 2;
+export const ASK = 1 << 3;
 
 // Reasons that JavaScript gives itself: codes of `Reason`, at their place in a decision.
-export const REASON_NO_SNAPSHOT = 8 << 16;
-export const REASON_FALLBACK = 9 << 16;
-export const REASON_INTERNAL = 10 << 16;
-export const REASON_GUARDED = 15 << 16;
+export const REASON_NO_SNAPSHOT = 8 << 15;
+export const REASON_FALLBACK = 9 << 15;
+export const REASON_INTERNAL = 10 << 15;
+export const REASON_GUARDED = 15 << 15;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
 // bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the

@@ -253,16 +253,16 @@ impl Isolate {
         mint: impl FnOnce() -> Option<String>,
     ) -> (PackedDecision, Option<String>) {
         if generation != self.generation {
-            return (PackedDecision(PackedDecision::TABLE), None);
+            return (PackedDecision::undecided(PackedDecision::TABLE), None);
         }
         if is_own_path(packed.path) {
-            return (PackedDecision(PackedDecision::OWN_PATH), None);
+            return (PackedDecision::undecided(PackedDecision::OWN_PATH), None);
         }
         let Some(held) = &self.held else {
-            return (PackedDecision::legacy(Reason::NoSnapshot).with(PackedDecision::BOOT), None);
+            return (PackedDecision::undecided(PackedDecision::BOOT), None);
         };
         if Self::evaluates_at(&held.rules, packed.path) {
-            return (PackedDecision(PackedDecision::OWN_PATH), None);
+            return (PackedDecision::undecided(PackedDecision::OWN_PATH), None);
         }
         let timestamp = Timestamp::from_millis(now);
         let mut todo = if self.refresh_is_due(now) { PackedDecision::REFRESH } else { 0 };
@@ -281,7 +281,7 @@ impl Isolate {
                 todo |= PackedDecision::MINTED;
             }
             if self.must_ask(&decision, now) {
-                return (PackedDecision(PackedDecision::ASK), None);
+                return (PackedDecision::undecided(PackedDecision::ASK), None);
             }
             if decision.verdict.arm == Arm::New {
                 if self.is_turned(&decision, now) {

@@ -23,9 +23,9 @@
 //! │      └ URL, as it was sent
 //! └ method
 //!
-//! 0x0036_0003
-//!   bits 0 to 15    0x0003   route 3
-//!   bits 16 to 19   0x6      Reason::Rollout
+//! 0x0033_0003
+//!   bits 0 to 14    0x0003   route 3
+//!   bits 15 to 19   0x6      Reason::Rollout
 //!   bit 20          1        PackedDecision::NEW
 //!   bits 21 to 31   1        PackedDecision::REFRESH
 //! ```
@@ -117,16 +117,19 @@ pub fn input_name(input: &Input) -> &str {
     }
 }
 
-/// A decision, packed in one number: bits 0 to 15 are the route, 16 to 19 the reason, 20 the arm,
-/// and from 21 on the instructions to JavaScript. The layout is shared with `js/wire.js`.
+/// A decision, packed in one number: bits 0 to 14 are the route, 15 to 19 the reason, 20 the arm, and from 21 on the
+/// instructions to JavaScript. If nothing is decided yet ([`PackedDecision::UNDECIDED`]), the lowest bits say what is
+/// lacking instead. The layout is shared with `js/wire.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedDecision(pub u32);
 
 impl PackedDecision {
     /// Route number that means "no route of the snapshot": the configured legacy origin answers.
-    pub const NO_ROUTE: u32 = 0xFFFF;
+    pub const NO_ROUTE: u32 = 0x7FFF;
     /// First bit of the reason.
-    pub const REASON_SHIFT: u32 = 16;
+    pub const REASON_SHIFT: u32 = 15;
+    /// Mask of the reason, behind the shift.
+    const REASON_MASK: u32 = 0x1F;
     /// The new arm answers.
     pub const NEW: u32 = 1 << 20;
     /// The snapshot is due for a refresh.
@@ -137,19 +140,22 @@ impl PackedDecision {
     /// `evidence_high`) and the number of the ticket (`experiment_ticket`) in the same turn, and hand them back with the
     /// outcome.
     pub const EVIDENCE: u32 = 1 << 23;
-    /// The Worker answers this path itself.
-    pub const OWN_PATH: u32 = 1 << 24;
-    /// The isolate holds no snapshot yet; wait for one.
-    pub const BOOT: u32 = 1 << 25;
-    /// JavaScript's table belongs to another generation; read it again and decide again.
-    pub const TABLE: u32 = 1 << 26;
+    /// The request is not decided: something is lacking first, [`OWN_PATH`](Self::OWN_PATH), [`BOOT`](Self::BOOT),
+    /// [`TABLE`](Self::TABLE) or [`ASK`](Self::ASK).
+    pub const UNDECIDED: u32 = 1 << 24;
+    /// Lacking: nothing, the Worker answers this path itself.
+    pub const OWN_PATH: u32 = 1;
+    /// Lacking: the isolate holds no snapshot yet; wait for one.
+    pub const BOOT: u32 = 1 << 1;
+    /// Lacking: JavaScript's table belongs to another generation; read it again and decide again.
+    pub const TABLE: u32 = 1 << 2;
+    /// Lacking: the control plane has been silent for too long; send it a question before any request goes to the new
+    /// arm.
+    pub const ASK: u32 = 1 << 3;
     /// The snapshot is older than its hard limit.
     pub const STALE: u32 = 1 << 27;
     /// Legacy may answer if the new origin cannot.
     pub const RETRYABLE: u32 = 1 << 28;
-    /// The control plane has been silent for too long: send it a question before any request goes
-    /// to the new arm.
-    pub const ASK: u32 = 1 << 29;
     /// An adapter translates between the client and the origin.
     pub const ADAPT: u32 = 1 << 30;
     /// The response is compared with the other backend's.
@@ -157,6 +163,16 @@ impl PackedDecision {
     /// Mask of the bits that identify a kind of request in an outcome: the route, the reason and
     /// the arm.
     pub const KIND: u32 = 0x1F_FFFF;
+
+    /// Returns the answer that the request is not decided, because something is lacking.
+    pub fn undecided(lacking: u32) -> Self {
+        Self(Self::UNDECIDED | lacking)
+    }
+
+    /// Returns true if the request is not decided, because something is lacking.
+    pub fn lacks(self, lacking: u32) -> bool {
+        self.0 & Self::UNDECIDED != 0 && self.0 & lacking != 0
+    }
 
     /// Returns the answer that sends a request to the configured legacy origin.
     pub fn legacy(reason: Reason) -> Self {
@@ -191,7 +207,7 @@ impl PackedDecision {
 
     /// Returns the reason of the decision.
     pub fn reason(self) -> Reason {
-        let code = (self.0 >> Self::REASON_SHIFT) & 15;
+        let code = (self.0 >> Self::REASON_SHIFT) & Self::REASON_MASK;
         usize::try_from(code).ok().and_then(|i| Reason::ALL.get(i)).copied().unwrap_or(Reason::Internal)
     }
 
@@ -243,7 +259,7 @@ impl OutcomeKind {
 /// generation 1 by the bucket of a user who is evidence:
 ///
 /// ```text
-/// [0x0036_0003, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1767225600, 0, 0]
+/// [0x0033_0003, 503 << 20 | 5, 0x89ab_cdef, 0x0123_4567, 1767225600, 0, 0]
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedOutcome {

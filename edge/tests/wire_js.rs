@@ -69,7 +69,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
     let numbers = [
         ("NO_ROUTE", PackedDecision::NO_ROUTE),
         ("REASON_SHIFT", PackedDecision::REASON_SHIFT),
-        ("REASON", 15 << PackedDecision::REASON_SHIFT),
+        ("REASON", 31 << PackedDecision::REASON_SHIFT),
         ("ARM_SHIFT", PackedDecision::NEW.trailing_zeros()),
         ("NEW", PackedDecision::NEW),
         ("KIND", PackedDecision::KIND),
@@ -84,10 +84,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("ASK", PackedDecision::ASK),
         ("ADAPT", PackedDecision::ADAPT),
         ("COMPARE", PackedDecision::COMPARE),
-        (
-            "UNDECIDED",
-            PackedDecision::OWN_PATH | PackedDecision::BOOT | PackedDecision::TABLE | PackedDecision::ASK,
-        ),
+        ("UNDECIDED", PackedDecision::UNDECIDED),
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),

@@ -38,7 +38,7 @@ pub enum Reason {
     Braked = 13,
     /// The variant of the experiment that owns the flag decided. No evidence for a canary: the flag's percentage had no part.
     Experiment = 14,
-    /// The guard of the route refused the request, so no backend got it. The last code that a decision has room for.
+    /// The guard of the route refused the request, so no backend got it.
     Guarded = 15,
 }
 

@@ -119,22 +119,22 @@ fn nobody_goes_to_the_new_arm_on_an_old_word() {
     isolate.configure(settings, 0);
     isolate.reporting.name("ab".repeat(16));
     isolate.finish_read(0, document(1, 100.0)).unwrap();
-    assert_eq!(answer(&isolate, REQUEST, 0), PackedDecision(PackedDecision::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 0), PackedDecision::undecided(PackedDecision::ASK));
     isolate.question(0).unwrap();
     assert_eq!(isolate.question(1), None, "one question at a time");
     assert_eq!(
         answer(&isolate, REQUEST, 10),
-        PackedDecision(PackedDecision::ASK),
+        PackedDecision::undecided(PackedDecision::ASK),
         "the response is waited for"
     );
     isolate.answered(200, &serde_json::to_string(&word(1)).unwrap(), 20);
     assert_eq!(answer(&isolate, REQUEST, 6_020).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 6_021), PackedDecision(PackedDecision::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 6_021), PackedDecision::undecided(PackedDecision::ASK));
     // A control plane that does not answer moves no user back, and is not waited for again at once.
     isolate.question(6_021).unwrap();
     isolate.answered(0, "", 7_021);
     assert_eq!(answer(&isolate, REQUEST, 7_022).arm(), Arm::New);
-    assert_eq!(answer(&isolate, REQUEST, 12_022), PackedDecision(PackedDecision::ASK));
+    assert_eq!(answer(&isolate, REQUEST, 12_022), PackedDecision::undecided(PackedDecision::ASK));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_flag_leaves_the_new_arm_when_the_control_plane_is_lost_if_it_says_so_or_a_c
         isolate.reporting.name("i".to_owned());
         isolate.finish_read(0, Ok(Some(snapshot.encode().unwrap()))).unwrap();
         let ask = |isolate: &mut Isolate, now: i64, heard: bool| {
-            assert_ne!(answer(isolate, REQUEST, now).0 & PackedDecision::ASK, 0, "{now}");
+            assert!(answer(isolate, REQUEST, now).lacks(PackedDecision::ASK), "{now}");
             isolate.question(now).unwrap();
             let (status, body) =
                 if heard { (200, serde_json::to_string(&word(1)).unwrap()) } else { (0, String::new()) };
@@ -237,7 +237,7 @@ fn nobody_waits_for_a_control_plane_that_did_not_answer_before() {
     let mut isolate = holding(1, 100.0);
     isolate.configure(Settings { reports: true, ..Settings::default() }, 0);
     isolate.reporting.name("i".to_owned());
-    let must_wait = |isolate: &Isolate, now| answer(isolate, REQUEST, now).0 & PackedDecision::ASK != 0;
+    let must_wait = |isolate: &Isolate, now| answer(isolate, REQUEST, now).lacks(PackedDecision::ASK);
     isolate.question(0).unwrap();
     assert!(must_wait(&isolate, 1), "the first question is waited for");
     isolate.answered(0, "", 1_000);
