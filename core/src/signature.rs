@@ -1,9 +1,9 @@
 //! Signatures over a timestamp and a body: HMAC-SHA256 of `TIMESTAMP.BODY`, as hexadecimal digits
 //! after `v1=`. Incoming batches and outgoing notifications are signed.
 
+use crate::vocabulary::digest::Digest256;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::fmt::Write;
 
 /// Header with the timestamp, in milliseconds since 1970.
 pub const TIMESTAMP: &str = "x-cutover-timestamp";
@@ -38,12 +38,8 @@ fn mac(secret: &str, timestamp: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
 /// Signs a body with a timestamp, in milliseconds since 1970.
 pub fn sign(secret: &str, timestamp: i64, body: &[u8]) -> String {
     let mac = mac(secret, &timestamp.to_string(), body);
-    let digits = mac.map(|mac| mac.finalize().into_bytes()).unwrap_or_default();
-    digits.iter().fold(String::from("v1="), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digest = mac.map(|mac| mac.finalize().into_bytes()).unwrap_or_default();
+    format!("v1={}", Digest256(digest.into()))
 }
 
 /// Verifies a signature with any of the given secrets; several are valid while a secret is rotated.
@@ -61,9 +57,8 @@ pub fn verify(
 ) -> Result<(), SignatureError> {
     let (timestamp, signature) = timestamp.zip(signature).ok_or(SignatureError::Missing)?;
     let signed_ms: i64 = timestamp.parse().map_err(|_| SignatureError::Missing)?;
-    let digits =
-        signature.strip_prefix("v1=").filter(|digits| digits.len() == 64).ok_or(SignatureError::Missing)?;
-    let bytes = unhex(digits).ok_or(SignatureError::Missing)?;
+    let digits = signature.strip_prefix("v1=").ok_or(SignatureError::Missing)?;
+    let Digest256(bytes) = digits.parse().map_err(|_| SignatureError::Missing)?;
     if now.saturating_sub(signed_ms).saturating_abs() > TOLERANCE_MS {
         return Err(SignatureError::Skewed);
     }
@@ -72,18 +67,6 @@ pub fn verify(
         mac(secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&bytes).is_ok())
     };
     if secrets.iter().any(fits) { Ok(()) } else { Err(SignatureError::Wrong) }
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let nibble = |byte: u8| char::from(byte).to_digit(16);
-    digits
-        .as_bytes()
-        .chunks_exact(2)
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(nibble(*high)? * 16 + nibble(*low)?).ok(),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

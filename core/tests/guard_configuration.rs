@@ -4,7 +4,8 @@
 use cutover_core::{
     Revision, Ruleset, Snapshot,
     config::Config,
-    graphql::{DocumentHash, Guard, Introspection, Limit, Limits, TrustMode},
+    graphql::{Guard, Introspection, Limit, Limits, TrustMode},
+    vocabulary::digest::Digest256,
 };
 use sha2::{Digest, Sha256};
 
@@ -33,8 +34,8 @@ fn guard(text: &str) -> Guard {
     read(text).routes[0].guard.clone().unwrap()
 }
 
-fn hash(document: &str) -> DocumentHash {
-    DocumentHash(Sha256::digest(document.as_bytes()).into())
+fn hash(document: &str) -> Digest256 {
+    Digest256(Sha256::digest(document.as_bytes()).into())
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn the_guard_reaches_the_compiled_rules() {
     let rules = Ruleset::from_document(&document).unwrap();
     assert_eq!(rules.routes()[0].guard, expected);
     // Documents are found in whatever order they are.
-    let (first, last) = (DocumentHash([0; 32]), DocumentHash([9; 32]));
+    let (first, last) = (Digest256([0; 32]), Digest256([9; 32]));
     let mut snapshot = read("{ trusted_documents: { mode: log } }").snapshot(Revision(1), None);
     snapshot.routes[0].guard.as_mut().unwrap().trusted_documents.documents = vec![last, first];
     let rules = Ruleset::compile(&snapshot).unwrap();

@@ -60,7 +60,8 @@ mod tests {
     use crate::{test_support::snapshot, wire::ABSENT};
     use cutover_core::{
         PartsPerMillion,
-        graphql::{DocumentHash, Guard, TrustMode, TrustedDocuments},
+        graphql::{Guard, TrustMode, TrustedDocuments},
+        vocabulary::digest::Digest256,
     };
 
     const TYPES: &str = "application/json\n\0\napplication/json";
@@ -107,7 +108,7 @@ mod tests {
     #[test]
     fn documents_that_are_not_trusted_are_told_with_their_route() {
         let trusted_documents =
-            TrustedDocuments { mode: TrustMode::Log, documents: vec![DocumentHash([5; 32])] };
+            TrustedDocuments { mode: TrustMode::Log, documents: vec![Digest256([5; 32])] };
         let rules = rules(Some(Guard { trusted_documents, ..Guard::default() }));
         let post = format!("POST\nhttps://h/graphql\n{TYPES}");
         assert_eq!(checked(&rules, &post, Some(r#"{"query":"{ a }"}"#)), Checked::default());

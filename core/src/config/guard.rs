@@ -1,9 +1,11 @@
 //! Reads the guard of a route.
 
 use super::reading::{Cursor, Fields};
-use crate::graphql::{
-    DocumentHash, Guard, Introspection, Limit, Limits, MAX_BATCH, MAX_DOCUMENTS, TrustMode, TrustedDocuments,
-    scan,
+use crate::{
+    graphql::{
+        Guard, Introspection, Limit, Limits, MAX_BATCH, MAX_DOCUMENTS, TrustMode, TrustedDocuments, scan,
+    },
+    vocabulary::digest::Digest256,
 };
 use sha2::{Digest, Sha256};
 
@@ -71,7 +73,7 @@ fn trusted_documents(cursor: &Cursor<'_>, guard: &Guard) -> Option<TrustedDocume
 }
 
 /// Reads documents and hashes of documents. Returns the hashes in ascending order.
-fn documents(fields: &mut Fields<'_>, guard: &Guard) -> Vec<DocumentHash> {
+fn documents(fields: &mut Fields<'_>, guard: &Guard) -> Vec<Digest256> {
     let items = fields.list("documents", DOCUMENTS_HINT);
     if let Some(first) = items.get(MAX_DOCUMENTS) {
         first.report(
@@ -81,13 +83,13 @@ fn documents(fields: &mut Fields<'_>, guard: &Guard) -> Vec<DocumentHash> {
             ),
         );
     }
-    let mut documents: Vec<DocumentHash> = items.iter().filter_map(|item| document(item, guard)).collect();
+    let mut documents: Vec<Digest256> = items.iter().filter_map(|item| document(item, guard)).collect();
     documents.sort_unstable();
     documents.dedup();
     documents
 }
 
-fn document(cursor: &Cursor<'_>, guard: &Guard) -> Option<DocumentHash> {
+fn document(cursor: &Cursor<'_>, guard: &Guard) -> Option<Digest256> {
     let text = cursor.string()?;
     if let Ok(hash) = text.parse() {
         return Some(hash);
@@ -96,7 +98,7 @@ fn document(cursor: &Cursor<'_>, guard: &Guard) -> Option<DocumentHash> {
         return cursor.refuse("this is neither a document nor the SHA-256 of one", DOCUMENTS_HINT);
     }
     match scan(&text, &guard.limits, guard.introspection == Introspection::Allow) {
-        Ok(_) => Some(DocumentHash(Sha256::digest(text.as_bytes()).into())),
+        Ok(_) => Some(Digest256(Sha256::digest(text.as_bytes()).into())),
         Err(refusal) => cursor.refuse(
             format!("the guard itself would refuse this document: {refusal}"),
             "correct the document, or raise the limit in limits: it holds for trusted documents too",

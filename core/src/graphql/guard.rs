@@ -1,8 +1,7 @@
 //! The settings of a guarded route.
 
-use crate::graphql::limits::Limits;
+use crate::{graphql::limits::Limits, vocabulary::digest::Digest256};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
 
 /// Most trusted documents of one route.
 pub const MAX_DOCUMENTS: usize = 1_000;
@@ -51,9 +50,9 @@ pub enum Introspection {
 pub struct TrustedDocuments {
     /// Treatment of other documents.
     pub mode: TrustMode,
-    /// Hashes of the trusted documents, each once.
+    /// SHA-256 of the UTF-8 of each trusted document, each once.
     #[serde(default)]
-    pub documents: Vec<DocumentHash>,
+    pub documents: Vec<Digest256>,
 }
 
 /// Treatment of documents that are not trusted.
@@ -69,16 +68,6 @@ pub enum TrustMode {
     Enforce,
 }
 
-/// The SHA-256 of a document's UTF-8, written as 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct DocumentHash(pub [u8; 32]);
-
-/// Error for a string that is not the hash of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a SHA-256 has 64 hexadecimal digits")]
-pub struct InvalidDocumentHash;
-
 impl TrustedDocuments {
     /// Returns true if documents are not told apart.
     pub fn is_off(&self) -> bool {
@@ -91,43 +80,7 @@ impl TrustedDocuments {
     }
 
     /// Returns true if a document is trusted.
-    pub fn contains(&self, document: &DocumentHash) -> bool {
+    pub fn contains(&self, document: &Digest256) -> bool {
         self.documents.contains(document)
-    }
-}
-
-impl FromStr for DocumentHash {
-    type Err = InvalidDocumentHash;
-    fn from_str(text: &str) -> Result<Self, InvalidDocumentHash> {
-        let mut bytes = [0; 32];
-        if text.len() != 2 * bytes.len() {
-            return Err(InvalidDocumentHash);
-        }
-        let mut digits =
-            text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-        let mut next = || digits.next().flatten().ok_or(InvalidDocumentHash);
-        for byte in &mut bytes {
-            *byte = (next()? << 4) | next()?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl TryFrom<String> for DocumentHash {
-    type Error = InvalidDocumentHash;
-    fn try_from(text: String) -> Result<Self, InvalidDocumentHash> {
-        text.parse()
-    }
-}
-
-impl From<DocumentHash> for String {
-    fn from(hash: DocumentHash) -> Self {
-        hash.to_string()
-    }
-}
-
-impl fmt::Display for DocumentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

@@ -18,10 +18,7 @@ mod selections;
 mod tests;
 
 pub use document::{Scanned, scan};
-pub use guard::{
-    DocumentHash, Guard, Introspection, InvalidDocumentHash, MAX_BATCH, MAX_DOCUMENTS, TrustMode,
-    TrustedDocuments,
-};
+pub use guard::{Guard, Introspection, MAX_BATCH, MAX_DOCUMENTS, TrustMode, TrustedDocuments};
 pub use limits::{Limit, Limits};
 pub use refusal::Refusal;
 pub use request::{GuardedRequest, Inspected, MAX_BODY, inspect, response_type};

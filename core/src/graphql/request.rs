@@ -4,10 +4,11 @@
 use crate::{
     graphql::{
         document::scan,
-        guard::{DocumentHash, Guard, Introspection, TrustMode},
+        guard::{Guard, Introspection, TrustMode},
         refusal::Refusal,
     },
     json::{Tape, Value},
+    vocabulary::digest::Digest256,
 };
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
@@ -44,13 +45,13 @@ pub struct Inspected {
     /// Number of its documents that are not trusted. There are none unless the mode is [`TrustMode::Log`].
     pub untrusted: u32,
     /// The last one of these, if its hash is known.
-    pub unknown: Option<DocumentHash>,
+    pub unknown: Option<Digest256>,
 }
 
 /// A document that the backend is asked for by its hash; `Unknown` if that is no SHA-256.
 #[derive(Clone, Copy)]
 enum Named {
-    Hash(DocumentHash),
+    Hash(Digest256),
     Unknown,
 }
 
@@ -185,7 +186,7 @@ impl<D: Fn(&[u8]) -> [u8; 32]> Check<'_, D> {
             return Ok(());
         }
         let named = match document {
-            Document::Text(text) => Named::Hash(DocumentHash((self.digest)(text.as_bytes()))),
+            Document::Text(text) => Named::Hash(Digest256((self.digest)(text.as_bytes()))),
             Document::Named(named) => *named,
         };
         let hash = match named {

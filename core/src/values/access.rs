@@ -1,6 +1,9 @@
 //! Access to evaluations: the part `ofrep` of a configuration, with the tokens of applications and the origins of web pages.
 
-use crate::vocabulary::names::{FlagName, InvalidName, TokenName};
+use crate::vocabulary::{
+    digest::{Digest256, InvalidDigest},
+    names::{FlagName, InvalidName, TokenName},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, num::NonZeroU32, str::FromStr};
 use xxhash_rust::xxh3::Xxh3;
@@ -40,7 +43,7 @@ pub struct AccessToken {
 /// The SHA-256 of a token, written as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TokenHash([u8; 32]);
+pub struct TokenHash(Digest256);
 
 /// SHA-256 of the empty string, which every request without a token could send.
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -49,8 +52,8 @@ const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTokenHash {
     /// The string is not the hash that SHA-256 makes.
-    #[error("a SHA-256 has 64 hexadecimal digits")]
-    Digits,
+    #[error(transparent)]
+    Digits(#[from] InvalidDigest),
     /// The hash is that of an empty token.
     #[error("this is the hash of an empty token")]
     Empty,
@@ -59,8 +62,9 @@ pub enum InvalidTokenHash {
 impl TokenHash {
     /// Returns true if a digest is this one, in a time that does not depend on its bytes.
     pub fn is(&self, digest: &[u8]) -> bool {
-        digest.len() == self.0.len()
-            && self.0.iter().zip(digest).fold(0, |difference, (held, other)| difference | (held ^ other)) == 0
+        let Self(Digest256(held)) = self;
+        digest.len() == held.len()
+            && held.iter().zip(digest).fold(0, |difference, (held, other)| difference | (held ^ other)) == 0
     }
 }
 
@@ -70,14 +74,7 @@ impl FromStr for TokenHash {
         if text.eq_ignore_ascii_case(EMPTY) {
             return Err(InvalidTokenHash::Empty);
         }
-        let mut digits =
-            text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-        let mut next = || digits.next().flatten().ok_or(InvalidTokenHash::Digits);
-        let mut bytes = [0; 32];
-        for byte in &mut bytes {
-            *byte = (next()? << 4) | next()?;
-        }
-        if text.len() == 2 * bytes.len() { Ok(Self(bytes)) } else { Err(InvalidTokenHash::Digits) }
+        Ok(Self(text.parse()?))
     }
 }
 
@@ -96,7 +93,7 @@ impl From<TokenHash> for String {
 
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.fmt(f)
     }
 }
 
@@ -288,27 +285,20 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_64_digits_and_is_compared_as_a_whole() {
+    fn a_hash_is_compared_as_a_whole_and_is_not_that_of_an_empty_token() {
         let hash: TokenHash = HASH.parse().unwrap();
         assert_eq!(hash.to_string(), HASH);
-        assert_eq!(HASH.to_uppercase().parse(), Ok(hash));
-        assert!(hash.is(&hash.0));
-        let mut other = hash.0;
+        let Digest256(bytes) = hash.0;
+        assert!(hash.is(&bytes));
+        let mut other = bytes;
         other[31] ^= 1;
-        for digest in [&other[..], &hash.0[..31], &[]] {
+        for digest in [&other[..], &bytes[..31], &[]] {
             assert!(!hash.is(digest));
         }
-        for wrong in [
-            "",
-            "9f",
-            HASH.strip_prefix('9').unwrap(),
-            &format!("{HASH}0"),
-            &HASH.replace('9', "g"),
-            &"ü".repeat(32),
-        ] {
-            assert_eq!(wrong.parse::<TokenHash>(), Err(InvalidTokenHash::Digits), "{wrong}");
+        assert_eq!("9f".parse::<TokenHash>(), Err(InvalidTokenHash::Digits(InvalidDigest)));
+        for empty in [EMPTY, &EMPTY.to_uppercase()] {
+            assert_eq!(empty.parse::<TokenHash>(), Err(InvalidTokenHash::Empty));
         }
-        assert_eq!(EMPTY.parse::<TokenHash>(), Err(InvalidTokenHash::Empty));
     }
 
     #[test]
@@ -318,7 +308,7 @@ mod tests {
             tokens: vec![token("shop", HASH, &["colour", "shop.*"]), token("all", &"0".repeat(64), &["*"])],
             ..Access::default()
         };
-        let caller = access.caller(Some(&hash.0)).unwrap();
+        let caller = access.caller(Some(&hash.0.0)).unwrap();
         assert_eq!(caller.name(), "shop");
         for (flag, may) in
             [("colour", true), ("colours", false), ("shop.a", true), ("shop", false), ("", false)]

@@ -237,12 +237,12 @@ fn no_crate_has_a_circle_of_imports() {
 fn the_topics_of_core_are_in_order() {
     const ORDER: [&str; 18] = [
         "json",
-        "graphql",
         "vocabulary",
         "request",
         "routing",
         "compare",
         "adapter",
+        "graphql",
         "rules",
         "values",
         "measurement",
