@@ -1,8 +1,8 @@
 //! The reason for a value, in the words of an operator.
 
-use super::{config, flag, rules_of, time};
+use super::{config, flag, rules_in, rules_of, time};
 use cutover_core::{
-    Emergency, Facts, Revision, Ruleset,
+    Emergency, Facts,
     values::evaluation::{Decider, EvaluationError},
 };
 use serde_json::json;
@@ -159,7 +159,7 @@ flags:
             since: now,
             declarations: Vec::new(),
         };
-        let rules = Ruleset::compile(&config.clone().snapshot(Revision(1), Some(emergency))).unwrap();
+        let rules = rules_in(&config, Some(emergency));
         let explanation = rules.explain_value("asked", Some("ann"), &Facts::default(), now).unwrap();
         assert_eq!(explanation.decider, Some(Decider::Prerequisite(0)), "{variant} of {flag}");
         explanation.in_words(&config.flags["asked"], now)

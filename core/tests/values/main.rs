@@ -12,7 +12,7 @@ mod staling;
 mod switching;
 
 use cutover_core::{
-    Facts, Revision, Ruleset, Timestamp,
+    Emergency, Facts, Revision, Ruleset, Timestamp,
     config::Config,
     values::{document::ValueFlag, evaluation::EvaluationError},
 };
@@ -25,7 +25,12 @@ fn config(text: &str) -> Config {
 }
 
 fn rules_of(config: &Config) -> Ruleset {
-    Ruleset::compile(&config.clone().snapshot(Revision(1), None)).unwrap()
+    rules_in(config, None)
+}
+
+/// Compiles a configuration, with the emergency that is declared.
+fn rules_in(config: &Config, emergency: Option<Emergency>) -> Ruleset {
+    Ruleset::compile(&config.clone().snapshot(Revision(1), emergency)).unwrap()
 }
 
 fn compiled(text: &str) -> Ruleset {
