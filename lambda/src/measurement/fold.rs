@@ -76,7 +76,7 @@ pub(super) struct Folding<'p> {
     reader: Reader,
     accounts: BTreeMap<String, Account>,
     /// Failures of ledgers since the cursor was written, by flag.
-    failures: BTreeMap<String, String>,
+    failures: BTreeMap<String, StoreError>,
     of_experiments: ExperimentMemory,
     roll: Roll,
     /// Names of the ledgers, with those that were opened since they were written.
@@ -312,16 +312,8 @@ impl<'p> Folding<'p> {
         }
     }
 
-    /// Reads an account, and notes if an item of its ledger cannot be decoded.
-    async fn read_account(&mut self, name: &str) -> Result<Account, StoreError> {
-        let read = Account::open(self.platform, name, &self.cursor.stream).await;
-        let damaged = &mut self.of_experiments.damaged;
-        if matches!(read, Err(StoreError::Item(_))) {
-            damaged.insert(name.to_owned());
-        } else {
-            damaged.remove(name);
-        }
-        read
+    async fn read_account(&self, name: &str) -> Result<Account, StoreError> {
+        Account::open(self.platform, name, &self.cursor.stream).await
     }
 
     /// Returns the evidence of an active run as it is in memory; `None` if its flag is parked.

@@ -58,6 +58,15 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Restless,
+            CommitError::Store(error) => error,
+        }
+    }
+}
+
 impl<E, R> From<SdkError<E, R>> for StoreError
 where
     E: std::error::Error + 'static,

@@ -98,8 +98,8 @@ impl Folding<'_> {
             .map(|(name, positions)| {
                 let held = self.cursor.parked.get(&name);
                 let through = held.map_or(self.cursor.through, |held| held.through);
-                let reason = self.failures.get(&name).or(held.map(|held| &held.reason));
-                let reason = reason.cloned().unwrap_or_default();
+                let failure = self.failures.get(&name).map(ToString::to_string);
+                let reason = failure.or_else(|| held.map(|held| held.reason.clone())).unwrap_or_default();
                 (name, Parked { positions, through, reason })
             })
             .collect();

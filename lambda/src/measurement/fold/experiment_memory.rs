@@ -10,6 +10,4 @@ pub(super) struct ExperimentMemory {
     pub(super) harms: BTreeMap<ExperimentName, Record>,
     /// Experiments of which everything is written.
     pub(super) finished: BTreeSet<ExperimentName>,
-    /// Ledgers that could not be decoded when they were last read, by name.
-    pub(super) damaged: BTreeSet<String>,
 }

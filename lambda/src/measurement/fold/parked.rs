@@ -8,7 +8,7 @@ use crate::{
         packing,
         reader::{Pages, Reader},
     },
-    store::{CommitError, error::StoreError},
+    store::error::StoreError,
 };
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ impl Folding<'_> {
         // Otherwise one that is never opened would stay when its flag is deleted.
         self.note_known(name);
         self.accounts.remove(name);
-        self.failures.insert(name.to_owned(), error.to_string());
+        self.failures.insert(name.to_owned(), error.clone());
     }
 
     /// Reads the log for the parked flags, each from its own positions on, up to where everything else was read. The
@@ -40,7 +40,7 @@ impl Folding<'_> {
                     break;
                 }
                 tracing::error!(event = "flag_unreadable", flag = name, %error, "the counts of a flag are not evaluated");
-                self.failures.insert(name, error.to_string());
+                self.failures.insert(name, error);
             }
         }
         Ok(())
@@ -113,12 +113,7 @@ impl Folding<'_> {
             account.note_gap(*gap);
         }
         let at = (own.clone(), self.horizon(through));
-        account.checkpoint(self.platform, &self.state, self.lease, at).await.map_err(
-            |error| match error {
-                CommitError::Conflict => StoreError::Restless,
-                CommitError::Store(error) => error,
-            },
-        )?;
+        account.checkpoint(self.platform, &self.state, self.lease, at).await?;
         self.ledgers += 1;
         self.fold.has_ledger(name, &own);
         if own.reach(self.fold.read()) {

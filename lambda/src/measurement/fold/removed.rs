@@ -43,8 +43,9 @@ impl Folding<'_> {
         }
         let account = self.accounts.get(name);
         let is_unwritten = matches!(account, Some(Account::Experiment(account)) if account.is_waiting());
-        let is_behind = (self.fold.is_parked(name) || self.failures.contains_key(name))
-            && !self.of_experiments.damaged.contains(name);
+        let failure = self.failures.get(name);
+        let is_behind =
+            (self.fold.is_parked(name) || failure.is_some()) && !matches!(failure, Some(StoreError::Item(_)));
         let through = self.cursor.parked.get(name).map_or(now, |parked| parked.through);
         (is_unwritten || is_behind) && now.saturating_sub(through) < KEPT_UNWRITTEN_MS
     }
@@ -60,10 +61,7 @@ impl Folding<'_> {
     /// Removes a ledger that cannot be decoded and is outdated, so that the guardrails of the new phase are judged. It
     /// stays parked at its positions, and what arrived since is counted in a ledger that begins anew.
     pub(super) async fn remove_outdated(&mut self, name: &str) -> Result<(), StoreError> {
-        self.platform.store.remove_ledger(name, self.lease).await.map_err(|error| match error {
-            CommitError::Conflict => StoreError::Restless,
-            CommitError::Store(error) => error,
-        })?;
+        self.platform.store.remove_ledger(name, self.lease).await?;
         tracing::warn!(
             event = "ledger_removed",
             flag = name,
@@ -85,7 +83,6 @@ impl Folding<'_> {
             tracing::info!(event = "ledger_removed", flag = name, "the ledger of a deleted flag was removed");
             self.accounts.remove(name);
             self.failures.remove(name);
-            self.of_experiments.damaged.remove(name);
             self.cursor.gaps.remove(name);
             // There is nothing left that it could lack.
             let read = self.fold.read().clone();
