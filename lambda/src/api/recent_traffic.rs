@@ -58,7 +58,7 @@ impl fmt::Display for RecentTraffic {
 mod tests {
     use super::*;
     use crate::store::{Parked, WindowCounts};
-    use cutover_core::{Arm, measurement::log::Positions};
+    use cutover_core::Arm;
 
     /// A multiple of the length of a window.
     const START: i64 = 1_800_000_000_000;
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(measured(&counted, 60, 240), Some((100.0, 60, 60)));
         assert_eq!(measured(&counted, 60, 241), None, "evaluation has stopped");
         assert_eq!(measured(&Ledger::default(), 60, 61), None);
-        let parked = Parked { positions: Positions::default(), through: START, reason: String::new() };
+        let parked = Parked { through: START, ..Parked::default() };
         let parked = [(flag().to_string(), parked)].into();
         let cursor = Cursor { through: START + 300_000, parked, ..Cursor::default() };
         let now = Timestamp::from_millis(START + 300_000);

@@ -53,6 +53,11 @@ impl Account {
         self.ledger().written_at.max(self.ledger().through)
     }
 
+    /// Returns true if there is no ledger yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.ledger().version == 0
+    }
+
     /// Adds what a batch that arrived at `at` holds of the subject. The state must be newer than the batch.
     pub(super) fn add(&mut self, state: &State, at: i64, batch: &Batch) {
         match self {

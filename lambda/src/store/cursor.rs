@@ -49,7 +49,7 @@ impl FlagGap {
 }
 
 /// A ledger that could not be read or written. The cursor moves on without it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Parked {
     /// Positions up to which it is complete.
     pub positions: Positions,
@@ -57,6 +57,16 @@ pub struct Parked {
     pub through: i64,
     /// The failure.
     pub reason: String,
+    /// True if the ledger has counted what came after the positions that it was parked at. They are known no longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_advanced: bool,
+}
+
+impl Parked {
+    /// Returns true if a ledger with these positions has counted what came after those that it was parked at.
+    pub fn is_passed_by(&self, positions: &Positions) -> bool {
+        self.is_advanced || !self.positions.reach(positions)
+    }
 }
 
 /// Sums over all batches before the cursor.
@@ -228,10 +238,27 @@ mod tests {
     }
 
     /// The run of a flag whose ledger is parked must not climb on the progress of the others.
+    /// A ledger that has not moved is stored as the versions before stored it.
+    #[test]
+    fn a_parked_ledger_is_advanced_once_it_has_counted_more() {
+        let positions = |number: &str| -> Positions {
+            serde_json::from_value(serde_json::json!({ "shard": { "through": number } })).unwrap()
+        };
+        let parked = Parked { positions: positions("5"), ..Parked::default() };
+        let text = serde_json::to_string(&parked).unwrap();
+        assert_eq!(text, r#"{"positions":{"shard":{"through":"5"}},"through":0,"reason":""}"#);
+        assert_eq!(serde_json::from_str::<Parked>(&text).unwrap(), parked);
+        assert!(parked.is_passed_by(&positions("6")));
+        for same in [positions("5"), Positions::default()] {
+            assert!(!parked.is_passed_by(&same));
+        }
+        assert!(Parked { is_advanced: true, ..parked }.is_passed_by(&positions("5")));
+    }
+
     #[test]
     fn a_parked_flag_is_complete_up_to_its_own_time() {
         let (one, other) = (run("one", 0), run("other", 0));
-        let parked = Parked { positions: Positions::default(), through: 5, reason: String::new() };
+        let parked = Parked { through: 5, ..Parked::default() };
         let parked = BTreeMap::from([("one".to_owned(), parked)]);
         let cursor = Cursor { through: 9, parked, ..Cursor::default() };
         assert_eq!([&one, &other].map(|run| cursor.through_of(run)), [5, 9]);
@@ -267,7 +294,7 @@ mod tests {
         assert_eq!(cursor.expired_of(&started, hours(30)), gap(hours(3), hours(7)));
         let resumed = started.paused("").resumed(time(hours(8)), "");
         assert_eq!(cursor.expired_of(&resumed, hours(30)), None, "the log has all of its step");
-        let parked = Parked { positions: Positions::default(), through: hours(2), reason: String::new() };
+        let parked = Parked { through: hours(2), ..Parked::default() };
         let parked = BTreeMap::from([("one".to_owned(), parked)]);
         let behind = Cursor { through: hours(29), parked, ..Cursor::default() };
         assert_eq!(behind.expired_of(&started, hours(30)), gap(hours(2), hours(7)));

@@ -5,7 +5,7 @@ use cutover_core::{
     canary::{Evidence, Run, RunIdentity},
     compare::{DifferenceCount, DifferenceKind, Tally},
     config::Config,
-    measurement::{batch::Batch, counts::Counts, log::Positions},
+    measurement::{batch::Batch, counts::Counts},
     statistics::split_mix::SplitMix64,
 };
 use cutover_lambda::{
@@ -273,7 +273,7 @@ async fn a_damaged_ledger_that_was_never_read_goes_with_its_flag() {
     write(store, ledgers.into_iter(), None).await;
     names.iter().for_each(|flag| flags.dynamodb.set_schema(&format!("LEDGER#{flag}"), "HEAD", 99));
     evaluate(&flags.platform).await;
-    let parked = Parked { positions: Positions::default(), through: 0, reason: String::new() };
+    let parked = Parked::default();
     let parked = BTreeMap::from([("two".to_owned(), parked)]);
     let cursor = Cursor { parked, ..store.cursor().await.unwrap() };
     flags.dynamodb.replace("FOLD", "CURSOR", "data", &json!(cursor).to_string());

@@ -98,9 +98,10 @@ impl Folding<'_> {
             .map(|(name, positions)| {
                 let held = self.cursor.parked.get(&name);
                 let through = held.map_or(self.cursor.through, |held| held.through);
+                let is_advanced = held.is_some_and(|held| held.is_passed_by(&positions));
                 let failure = self.failures.get(&name).map(ToString::to_string);
                 let reason = failure.or_else(|| held.map(|held| held.reason.clone())).unwrap_or_default();
-                (name, Parked { positions, through, reason })
+                (name, Parked { positions, through, reason, is_advanced })
             })
             .collect();
         if !self.write_cursor(&next).await? {

@@ -48,6 +48,18 @@ impl Folding<'_> {
         }
     }
 
+    /// Notes that a parked ledger of an experiment was removed which had caught up in part: its positions stay, and
+    /// what it had counted of the phase is lost.
+    pub(super) fn note_lost_progress(&mut self, name: &str) {
+        let own = self.fold.own(name);
+        let is_advanced = self.cursor.parked.get(name).is_some_and(|parked| parked.is_passed_by(&own));
+        let Some(experiment) = LedgerSubject::experiment(name).filter(|_| is_advanced) else { return };
+        if let Some(began) = self.state.phases.get(&experiment).map(|counted| counted.began) {
+            let gap = FlagGap { since: began, until: clock::now() };
+            note_report_gap(&mut self.cursor, &experiment, gap, began);
+        }
+    }
+
     /// Notes that reports of all phases that are counted have expired before they were folded.
     pub(super) fn note_report_gap(&mut self, gap: FlagGap) {
         for (name, counted) in &self.state.phases {

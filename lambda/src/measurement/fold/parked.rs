@@ -8,7 +8,7 @@ use crate::{
         packing,
         reader::{Pages, Reader},
     },
-    store::error::StoreError,
+    store::{Parked, error::StoreError},
 };
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,9 @@ impl Folding<'_> {
             }
             read => read?,
         };
+        if account.is_new() {
+            self.note_lost_progress(name);
+        }
         self.fold.has_ledger(name, account.positions());
         let mut own = self.fold.own(name);
         let mut reader = Reader::new(self.platform.store.clone(), self.cursor.stream.clone());
@@ -119,8 +122,14 @@ impl Folding<'_> {
         if own.reach(self.fold.read()) {
             self.failures.remove(name);
             self.accounts.insert(name.to_owned(), account);
-        } else if let Some(parked) = self.cursor.parked.get_mut(name) {
-            parked.through = through;
+        } else {
+            let parked = self
+                .cursor
+                .parked
+                .entry(name.to_owned())
+                .or_insert_with(|| Parked { through: self.cursor.through, ..Parked::default() });
+            parked.through = parked.through.max(through);
+            parked.is_advanced = true;
         }
         Ok(())
     }

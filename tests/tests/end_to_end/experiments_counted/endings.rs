@@ -111,6 +111,9 @@ async fn the_ledger_of_a_deleted_experiment_stays_until_its_last_record_is_writt
 /// Schema number that no version writes.
 const DAMAGED: u64 = 0;
 
+/// Schema number of a later version.
+const LATER: u64 = 2;
+
 /// Gives an item of the experiment's ledger another schema number, which is found when the next batch arrives.
 async fn spoil(functions: &Functions, counted: &Counted, item: &str, schema: u64) {
     let store = &functions.platform.store;
@@ -170,12 +173,48 @@ async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_befo
     assert_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
 }
 
+/// The second damage is found in the middle of catching up: what was counted before it is lost, and known to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_damaged_again_while_it_catches_up_has_a_gap() {
+    let functions = Functions::start(&[]).await;
+    let (store, stream) = (&functions.platform.store, &functions.dynamodb.stream);
+    let first = Counted::begin(functions.root(), NAME).await;
+    // As long as it is kept, batches arrive that it lacks.
+    spoil(&functions, &first, "HEAD", LATER).await;
+    post(&functions, "pause", None).await;
+    functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
+    let second = Counted::begin(functions.root(), NAME).await;
+    for sequence in 3..19 {
+        store_batch(store, &second.batch("a".repeat(32), sequence, &users(sequence * 100, 2))).await;
+    }
+    functions.evaluate().await;
+    let partition = format!("LEDGER#experiment/{NAME}");
+    functions.dynamodb.set_schema(&partition, "HEAD", DAMAGED);
+    // One record at a time, so slowly that a checkpoint cannot read all of them.
+    stream.page_sizes(1, 10);
+    stream.slow_reads(Duration::from_secs(1));
+    functions.evaluate().await;
+    let parked = async || store.cursor().await.unwrap().parked;
+    assert!(parked().await.contains_key(&format!("experiment/{NAME}")), "it has caught up");
+    let results = functions.results().await;
+    let lost = sum(&results["variants"]);
+    assert!((1..32).contains(&lost) && results["gap"].is_null(), "{results:#}");
+    functions.dynamodb.set_schema(&partition, "HEAD", DAMAGED);
+    stream.slow_reads(Duration::ZERO);
+    functions.evaluate().await;
+    functions.evaluate().await;
+    assert!(parked().await.is_empty());
+    let results = functions.results().await;
+    assert_eq!(sum(&results["variants"]), 32 - lost, "{results:#}");
+    assert!(results["gap"]["since"].is_string(), "{results:#}");
+}
+
 /// The functions were rolled back: the version that wrote the ledger comes again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_a_later_version_wrote_is_kept_though_its_phase_is_over() {
     let functions = Functions::start(&[]).await;
     let first = Counted::begin(functions.root(), NAME).await;
-    spoil(&functions, &first, "EVIDENCE#000", 2).await;
+    spoil(&functions, &first, "EVIDENCE#000", LATER).await;
     post(&functions, "pause", None).await;
     functions.root().send("DELETE", &format!("/experiments/{NAME}"), &[], None).await.expect(200);
     let held = ledger_items(&functions);

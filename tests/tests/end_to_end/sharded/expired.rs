@@ -78,7 +78,7 @@ async fn the_gap_of_a_flag_that_stays_parked_is_logged_once() {
     begin_runs_at(&sharded.platform.store, &FLAGS, Timestamp::from_millis(now - 40 * HOUR_MS)).await;
     sharded.dynamodb.set_schema("LEDGER#one", "HEAD", 99);
     let through = now - 30 * HOUR_MS - HOUR_MS / 2;
-    let behind = Parked { positions: Positions::default(), through, reason: String::new() };
+    let behind = Parked { through, ..Parked::default() };
     let parked = BTreeMap::from([("one".to_owned(), behind)]);
     rewrite(&sharded, &Cursor { parked, ..sharded.cursor().await });
     let process = evaluate_process(&sharded.dynamodb, &[]).await;
