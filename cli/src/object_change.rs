@@ -32,6 +32,9 @@ pub fn describe(change: &Value) -> String {
     if action == "delete" {
         return text;
     }
+    if let Some(enabled) = change.get("enables_through_others") {
+        return enabled_through_others(enabled);
+    }
     let lines = lines(&without_compiled(change));
     for line in &lines {
         text.push_str(&format!("    {line}\n"));
@@ -40,6 +43,23 @@ pub fn describe(change: &Value) -> String {
         text.push_str("    compiled anew from the same source\n");
     }
     text
+}
+
+/// Describes the flags with values that a change enables through others, if there are too many to list them all.
+///
+/// ```text
+/// flags that are enabled through others: 862
+///     banner
+///     button
+///     and 860 more, digest 9f86d081884c7d65
+/// ```
+fn enabled_through_others(enabled: &Value) -> String {
+    let count = enabled.get("count").and_then(Value::as_u64).unwrap_or_default();
+    let first: Vec<String> = output::list(enabled, "first").map(cell).collect();
+    let left = count.saturating_sub(first.len() as u64);
+    let digest: String = output::text(enabled, "digest").chars().take(16).collect();
+    let names: String = first.iter().map(|name| format!("    {name}\n")).collect();
+    format!("flags that are enabled through others: {count}\n{names}    and {left} more, digest {digest}\n")
 }
 
 /// Returns the change of a new adapter without its compiled form, which follows from its source.
@@ -104,6 +124,10 @@ mod tests {
         let behind = json!({ "section": "flags", "name": "f", "enables": { "rules": [] }, "through": "g" });
         let lines = "flags/f\n    enables: {\"rules\":[]}\n    through: g\n";
         assert_eq!(describe(&behind), lines);
+        let many = json!({ "count": 814, "first": ["a", "b"], "digest": "0123456789abcdef0123" });
+        let lines = "flags that are enabled through others: 814\n    a\n    b\n    \
+                     and 812 more, digest 0123456789abcdef\n";
+        assert_eq!(describe(&json!({ "section": "flags", "enables_through_others": many })), lines);
         let emergency = json!({ "emergency": [{ "reason": "drill" }, null] });
         assert_eq!(describe(&emergency), "    - emergency.reason: \"drill\"\n");
     }

@@ -1,5 +1,6 @@
 //! Flags with values that a change enables: by their switch, or by that of a flag which is one of their prerequisites.
 
+use crate::access::digest;
 use cutover_core::{
     Arm, Emergency, FlagName, PartsPerMillion, Timestamp,
     config::Config,
@@ -8,6 +9,13 @@ use cutover_core::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+
+/// Longest list of flags that are enabled through others, in bytes. A longer one is told by its count, its first names
+/// and its digest: a second person reads no more, and a change that waits has 200 KB in all.
+const MAX_LISTED: usize = 100_000;
+
+/// Number of names in a list that is too long.
+const FIRST_NAMES: usize = 50;
 
 /// A configuration with the emergency in force.
 #[derive(Debug, Clone, Copy)]
@@ -65,16 +73,17 @@ fn gives_out(flag: &ValueFlag, variant: &VariantKey, now: Timestamp) -> bool {
 /// Lists the flags with values that a change enables at `now`, each with what decides from then on: the default in
 /// force, the rules and the prerequisites. One that is not switched on itself has the flag `through` which it is enabled:
 /// that of a prerequisite which no user could meet before. As of flags that decide routes, another caller may change all
-/// this before the approval.
+/// this before the approval. If there are too many of those, one entry is about all of them.
 pub fn enabled_value_flags(before: Rules<'_>, after: Rules<'_>, now: Timestamp) -> Vec<Value> {
     let (decided, decides) = (before.deciding(now), after.deciding(now));
-    let enabled = before.config.flags.iter().filter_map(|(name, held)| {
-        let flag = after.config.flags.get(name)?;
+    let mut enabled = Enabled::default();
+    for (name, held) in &before.config.flags {
+        let Some(flag) = after.config.flags.get(name) else { continue };
         let in_force = flag.in_force(now);
         let is_switched = in_force.enabled && !held.in_force(now).enabled;
         let begins = decides.contains(name) && !decided.contains(name);
         if !is_switched && !begins {
-            return None;
+            continue;
         }
         // One object, because a list of two is read as a value before and one after.
         let deciding = json!({
@@ -86,10 +95,42 @@ pub fn enabled_value_flags(before: Rules<'_>, after: Rules<'_>, now: Timestamp) 
         let unmet = flag.prerequisites.iter().find(|needed| !before.can_be_met(needed, &decided, now));
         if let (false, Some(unmet), Some(fields)) = (is_switched, unmet, detail.as_object_mut()) {
             fields.insert("through".to_owned(), json!(unmet.flag));
+            enabled.through_others.push(name);
         }
-        Some(detail)
-    });
-    enabled.collect()
+        enabled.details.push(detail);
+    }
+    enabled.bounded()
+}
+
+/// Flags with values that a change enables.
+#[derive(Default)]
+struct Enabled<'n> {
+    /// Entry of each, in the order of their names.
+    details: Vec<Value>,
+    /// Names of those that are enabled through others, in the same order.
+    through_others: Vec<&'n FlagName>,
+}
+
+impl Enabled<'_> {
+    /// Returns the entries. If those of the flags that are enabled through others are too long in all, they are
+    /// replaced by one: it names the digest of them, so that an approval covers exactly these.
+    fn bounded(self) -> Vec<Value> {
+        let Self { details, through_others } = self;
+        let is_through = |detail: &Value| detail.get("through").is_some();
+        let (behind, mut listed): (Vec<Value>, Vec<Value>) = details.iter().cloned().partition(is_through);
+        let text = Value::Array(behind).to_string();
+        if text.len() <= MAX_LISTED {
+            return details;
+        }
+        let first: Vec<&FlagName> = through_others.iter().copied().take(FIRST_NAMES).collect();
+        let all = json!({
+            "count": through_others.len(),
+            "first": first,
+            "digest": digest::digest(&[text.as_bytes()]),
+        });
+        listed.push(json!({ "section": "flags", "enables_through_others": all }));
+        listed
+    }
 }
 
 #[cfg(test)]
@@ -204,5 +245,37 @@ flags:
             let rules = |(config, emergency)| Rules { config, emergency };
             assert_eq!(enabled(rules(before), rules(after)), expected, "{before:?} -> {after:?}");
         }
+    }
+
+    /// Their names alone say little about them, so every one of them is in the digest.
+    #[test]
+    fn too_many_flags_behind_an_enabled_one_are_told_by_count_first_names_and_digest() {
+        let names: Vec<String> = (0..1_200).map(|number| format!("behind-{number:04}")).collect();
+        let mut behind: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "gate.x")).collect();
+        let enabled = |behind: &[(&str, &str)], change: fn(&mut Config)| {
+            let mut before = config(behind);
+            change(&mut before);
+            let mut after = before.clone();
+            after.flags.get_mut("gate").unwrap().enabled = true;
+            let rules = |config| Rules { config, emergency: None };
+            enabled_value_flags(rules(&before), rules(&after), now())
+        };
+        let many = enabled(&behind, |_| {});
+        assert_eq!(many.len(), 2, "{many:#?}");
+        assert_eq!(many[0]["name"], "gate", "what is switched on itself is told as ever");
+        let told = &many[1]["enables_through_others"];
+        assert_eq!((&told["count"], &told["first"]), (&json!(1_200), &json!(names[..50])));
+        assert!(Value::Array(many.clone()).to_string().len() < 5_000);
+        assert_eq!(enabled(&behind, |_| {}), many);
+        let other = enabled(&behind, |config| {
+            config.flags.get_mut("behind-0900").unwrap().default =
+                Served::Single { variant: "y".parse().unwrap() };
+        });
+        assert_ne!(other[1]["enables_through_others"]["digest"], told["digest"]);
+        assert_eq!(other[1]["enables_through_others"]["first"], told["first"]);
+        behind.truncate(300);
+        let few = enabled(&behind, |_| {});
+        assert_eq!(few.len(), 301, "each is told");
+        assert!(few.iter().all(|detail| detail.get("enables").is_some()));
     }
 }

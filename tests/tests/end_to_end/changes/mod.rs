@@ -9,6 +9,7 @@ mod clears;
 mod conditional_reads;
 mod emergencies;
 mod files;
+mod many_flags;
 mod parts;
 mod patch;
 mod pending;
