@@ -2,7 +2,8 @@
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { claimComparison } from "./compare.js";
-import { refusalOf, unchecked } from "./guard.js";
+import { abandoned, check, unchecked } from "./guard.js";
+import { holdUntil } from "./held.js";
 import {
   CLIENT_LEFT,
   decorate,
@@ -128,22 +129,25 @@ function forwardOn(forwarded) {
  */
 async function forwardGuarded(forwarded) {
   const { env, context, table, decision, open } = forwarded;
-  /** @type {Response | undefined} */
-  let refusal;
+  /** @type {Response | number} */
+  let checked;
   try {
-    refusal = await refusalOf(forwarded);
+    checked = await check(forwarded);
   } catch (error) {
-    if (error === CLIENT_LEFT) return recover(forwarded, error, undefined);
-    console.error("a request is refused because the edge failed to check it:", error);
-    if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
-    refusal = unchecked();
+    if (error === CLIENT_LEFT) {
+      checked = abandoned();
+    } else {
+      console.error("a request is refused because the edge failed to check it:", error);
+      if (error instanceof WebAssembly.RuntimeError) replaceBrokenCore();
+      checked = unchecked();
+    }
   }
-  if (refusal === undefined) return forwardOn(forwarded);
+  if (typeof checked === "number") return holdUntil(checked, forwardOn(forwarded));
   // No backend got it: for this reason the core counts it as evidence of nothing.
   const refused = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_GUARDED;
   open.decision = refused;
-  reportIfDue(env, context, count(open, refusal.status));
-  return decorate(refusal, refused, { table });
+  reportIfDue(env, context, count(open, checked.status));
+  return decorate(checked, refused, { table });
 }
 
 /**

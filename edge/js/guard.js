@@ -1,9 +1,10 @@
 // Guards of GraphQL: a request is checked before a backend gets it. Only requests of guarded routes come here; the
 // bodies of all others are not read. The core checks, see edge/src/guarding.rs.
 import { NO_BYTES, readBuffer, TOO_LARGE } from "./body.js";
+import { readWithin } from "./held.js";
 import { CLIENT_LEFT, problem } from "./http.js";
 import { core } from "./wasm.js";
-import { ABSENT, GUARD_GONE, GUARD_STATUS, GUARD_UNTRUSTED_SHIFT, MAX_GUARDED_BODY } from "./wire.js";
+import { ABSENT, CLIENT_GONE, GUARD_GONE, GUARD_STATUS, GUARD_UNTRUSTED_SHIFT, MAX_GUARDED_BODY } from "./wire.js";
 
 // Milliseconds between two log lines about documents that are not trusted, and between two about the same one; and most
 // documents that are remembered for that.
@@ -22,14 +23,14 @@ let nextLine = 0;
 let suppressed = 0;
 
 /**
- * Checks a request, and returns the response with which it is refused; undefined if a backend may get it. A body that
- * was read is put into the request again, byte for byte. Rejects with CLIENT_LEFT if the client breaks off its
- * upload.
+ * Checks a request, and returns the response with which it is refused, or, if a backend may get it, the number of bytes
+ * of its body that were read. Such a body is put into the request again, byte for byte. Rejects with CLIENT_LEFT if the
+ * client breaks off its upload.
  *
  * @param {ForwardedRequest} forwarded
- * @returns {Promise<Response | undefined>}
+ * @returns {Promise<Response | number>}
  */
-export async function refusalOf(forwarded) {
+export async function check(forwarded) {
   const { request, url, table, route, open } = forwarded;
   const { method, headers } = request;
   const coding = headers.get("content-encoding") ?? "identity";
@@ -39,8 +40,10 @@ export async function refusalOf(forwarded) {
   let isTooLarge = !isRead && request.body !== null && headers.get("content-length") !== "0";
   if (isRead) {
     const since = Date.now();
+    const reading = readWithin(mostBytes(headers), () => readBuffer(request, headers, MAX_GUARDED_BODY));
+    if (reading === undefined) return busy(request);
     try {
-      body = new Uint8Array(await readBuffer(request, headers, MAX_GUARDED_BODY));
+      body = new Uint8Array(await reading);
     } catch (error) {
       if (error !== TOO_LARGE) throw CLIENT_LEFT;
       isTooLarge = true;
@@ -59,7 +62,17 @@ export async function refusalOf(forwarded) {
   const untrusted = verdict >>> GUARD_UNTRUSTED_SHIFT;
   if (untrusted !== 0) logUntrusted(untrusted);
   if (isRead) forwarded.request = new Request(request, { body });
-  return undefined;
+  return body.length;
+}
+
+/**
+ * Returns the most bytes that are held while a body is read. One that is announced to be too large is not read.
+ *
+ * @param {Headers} headers
+ */
+function mostBytes(headers) {
+  const length = Number(headers.get("content-length") ?? MAX_GUARDED_BODY);
+  return length > MAX_GUARDED_BODY ? 0 : length;
 }
 
 /**
@@ -72,6 +85,28 @@ function refused(status) {
   const headers = new Headers({ "content-type": type, "cache-control": "no-store" });
   if (status === 405) headers.set("allow", "GET, HEAD, POST");
   return new Response(body, { status, headers });
+}
+
+/**
+ * Builds the response to a request whose body has no room beside those that the isolate holds.
+ *
+ * @param {Request} request
+ */
+function busy(request) {
+  request.body?.cancel().catch(() => {});
+  const response = problem(
+    503,
+    "Service Unavailable",
+    "guard_busy",
+    "Too many requests are being checked, so this one was not read and no backend got it. Send it again.",
+  );
+  response.headers.set("retry-after", "1");
+  return response;
+}
+
+/** Builds the response to a client that is not there any more. */
+export function abandoned() {
+  return problem(CLIENT_GONE, "Client Closed Request", "client_left", "The upload broke off, so no backend got it.");
 }
 
 /** Builds the response to a request that could not be checked. */

@@ -24,7 +24,7 @@ let waiting = 0;
 // its period.
 const PERIOD_MS = 5000;
 // The longest time limit of an origin, and what may come on top of it.
-const LONGEST_REQUEST_MS = 130000;
+export const LONGEST_REQUEST_MS = 130000;
 /** @type {OpenPeriod[]} */
 let periods = [];
 let periodEnd = 0;

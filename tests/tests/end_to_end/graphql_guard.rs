@@ -1,6 +1,8 @@
 //! Guarded routes of GraphQL: what is refused reaches no backend, what is allowed arrives byte for byte, and other
 //! routes are as before.
 
+mod slow_uploads;
+
 use super::teardown::Ingest;
 use aws_lc_rs::digest::{SHA256, digest};
 use cutover_tests::{

@@ -73,11 +73,19 @@ impl Ingest {
 
     /// Returns the requests that were decided for a reason, and those of them that count as errors of a server.
     pub(super) fn decided(&self, reason: &str) -> [u64; 2] {
-        ["requests", "server_errors"].map(|name| {
-            self.sum("cells", |cell| {
-                let number = cell["counts"][name].as_u64().unwrap_or_default();
-                if cell["reason"] == reason { number } else { 0 }
-            })
+        ["requests", "server_errors"].map(|name| self.counted(reason, name))
+    }
+
+    /// Returns the requests that were decided for a reason, and whose clients left.
+    pub(super) fn gave_up(&self, reason: &str) -> u64 {
+        self.counted(reason, "gave_up")
+    }
+
+    /// Adds up a number over the cells of a reason.
+    fn counted(&self, reason: &str, name: &str) -> u64 {
+        self.sum("cells", |cell| {
+            let number = cell["counts"][name].as_u64().unwrap_or_default();
+            if cell["reason"] == reason { number } else { 0 }
         })
     }
 
