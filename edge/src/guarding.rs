@@ -9,6 +9,8 @@ use cutover_core::{
 /// The result of a check, as JavaScript gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checked {
+    /// Number of documents that are not trusted and may be sent on.
+    pub untrusted: u32,
     /// The number of [`guard_verdict`].
     pub verdict: u32,
     /// Two lines that belong to it: of a refusal the media type and the body of the response; of documents that are not
@@ -40,6 +42,7 @@ pub fn check(
     Some(match inspect(&request, guard, digest) {
         Ok(inspected) if inspected.untrusted == 0 => Checked::default(),
         Ok(inspected) => Checked {
+            untrusted: inspected.untrusted,
             verdict: inspected.untrusted << guard_verdict::UNTRUSTED_SHIFT,
             lines: format!("{}\n{}", route.id, inspected.unknown.map(String::from).unwrap_or_default()),
         },
@@ -49,6 +52,7 @@ pub fn check(
 
 fn refused(refusal: Refusal, accept: Option<&str>) -> Checked {
     Checked {
+        untrusted: 0,
         verdict: u32::from(refusal.status()),
         lines: format!("{}\n{}", response_type(accept), refusal.body()),
     }
@@ -113,7 +117,7 @@ mod tests {
         let post = format!("POST\nhttps://h/graphql\n{TYPES}");
         assert_eq!(checked(&rules, &post, Some(r#"{"query":"{ a }"}"#)), Checked::default());
         let other = checked(&rules, &post, Some(r#"{"query":"{ ab }"}"#));
-        assert_eq!(other.verdict, 1 << guard_verdict::UNTRUSTED_SHIFT);
+        assert_eq!((other.untrusted, other.verdict), (1, 1 << guard_verdict::UNTRUSTED_SHIFT));
         assert_eq!(other.lines, format!("route\n{}", "06".repeat(32)));
         let unknown = checked(&rules, &post, Some(r#"{"documentId":"a"}"#));
         assert_eq!(unknown.lines, "route\n");

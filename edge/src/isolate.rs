@@ -24,7 +24,7 @@ use crate::{
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
-    Arm, Decision, Emergency, Facts, OriginName, Reason, Ruleset, Timestamp,
+    Arm, Decision, Emergency, Facts, OriginName, Reason, RouteId, Ruleset, Timestamp,
     adapter::{Exchange, Next},
     decide,
     decision::{assignments::TestGroups, compile::CompileError, diversion::Diversion, input::Input},
@@ -41,6 +41,7 @@ use cutover_core::{
 use serde::Serialize;
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
     rc::Rc,
 };
@@ -78,6 +79,8 @@ pub struct Isolate {
     pub groups: RefCell<TestGroups>,
     /// Entries of event headers that were not understood.
     pub malformed_events: u64,
+    /// Documents that are not trusted and were sent on since the isolate began, by their routes.
+    pub untrusted_documents: BTreeMap<RouteId, u64>,
     /// Events of clients.
     client_events: Pace,
     /// The last decision's user in the experiments that are counted; kept for its memory.

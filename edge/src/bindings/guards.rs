@@ -23,9 +23,16 @@ pub fn guard(packed: &str, route: u32, generation: u32, body: &[u8], is_too_larg
     let rules = with_isolate(|isolate| isolate.rules_of(generation)).flatten();
     let checked = rules.zip(usize::try_from(route).ok()).and_then(|(rules, route)| {
         // Here and not by WebCrypto, whose promise would cost several times as much.
-        check(&rules, route, &Packed::new(packed), body, |text| Sha256::digest(text).into())
+        let checked = check(&rules, route, &Packed::new(packed), body, |text| Sha256::digest(text).into())?;
+        if checked.untrusted > 0 {
+            let id = rules.routes().get(route)?.id.clone();
+            with_isolate(|isolate| {
+                *isolate.untrusted_documents.entry(id).or_default() += u64::from(checked.untrusted);
+            });
+        }
+        Some(checked)
     });
-    let Checked { verdict, lines } =
+    let Checked { verdict, lines, .. } =
         checked.unwrap_or(Checked { verdict: guard_verdict::GONE, ..Checked::default() });
     LINES.replace(lines);
     verdict

@@ -10,10 +10,11 @@ use crate::{
     wire::Packed,
 };
 use cutover_core::{
-    Arm, Facts, Reason, Ruleset, Timestamp, decide, decision::decide::identity_on,
+    Arm, Facts, Reason, RouteId, Ruleset, Timestamp, decide, decision::decide::identity_on,
     rules::experiment::compiled::Outside,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use worker::{Env, WorkerVersionMetadata};
 
@@ -85,6 +86,9 @@ struct Health<'i> {
     settings_not_understood: &'i [&'static str],
     /// Entries of event headers that were not understood.
     malformed_events: u64,
+    /// Documents that are not trusted and were sent on, by their routes. Absent as long as there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    untrusted_documents: &'i BTreeMap<RouteId, u64>,
     reporting: ReportingHealth<'i>,
     outcomes: Counts,
 }
@@ -124,6 +128,7 @@ fn health(env: &Env) -> (u16, String) {
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
             malformed_events: isolate.malformed_events,
+            untrusted_documents: &isolate.untrusted_documents,
             reporting: ReportingHealth {
                 enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),

@@ -257,6 +257,8 @@ async fn documents_that_are_not_trusted_are_logged_before_they_are_refused() {
             assert!(Instant::now() < deadline, "{}", guarded.edge.workerd.output());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        let counted = if mode == "log" { serde_json::json!({ "all": 1 }) } else { serde_json::Value::Null };
+        assert_eq!(guarded.edge.health().await["untrusted_documents"], counted, "{mode}");
         let others = guarded.edge.workerd.output().matches("graphql_untrusted").count();
         assert_eq!(others, usize::from(mode == "log"), "{mode}: {}", guarded.edge.workerd.output());
     }
