@@ -10,7 +10,8 @@ use crate::{
     wire::Packed,
 };
 use cutover_core::{
-    Arm, Facts, Reason, Ruleset, Timestamp, decide, decision::decide::identity_on,
+    Arm, Facts, Reason, Ruleset, Timestamp, decide,
+    decision::{decide::identity_on, failover::OriginState},
     rules::experiment::compiled::Outside,
 };
 use serde::Serialize;
@@ -85,6 +86,9 @@ struct Health<'i> {
     settings_not_understood: &'i [&'static str],
     /// Entries of event headers that were not understood.
     malformed_events: u64,
+    /// Origins that are not well; absent if all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<OriginState<'i>>,
     reporting: ReportingHealth<'i>,
     outcomes: Counts,
 }
@@ -124,6 +128,7 @@ fn health(env: &Env) -> (u16, String) {
             last_refusal: isolate.last_refusal(),
             settings_not_understood: &isolate.settings().not_understood,
             malformed_events: isolate.malformed_events,
+            origins: isolate.breakers.states(now).collect(),
             reporting: ReportingHealth {
                 enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),
