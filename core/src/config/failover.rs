@@ -1,12 +1,9 @@
 //! Reads the help for an origin that fails, and checks which origins can help which.
 
-use super::{
-    reading::{Cursor, EntryCursor, Fields, Names, Section},
-    traffic::MAX_TIMEOUT_MS,
-};
+use super::reading::{Cursor, EntryCursor, Fields, Names, Section};
 use crate::{
     rules::{
-        origin::{Failover, Origin},
+        origin::{Failover, MAX_TIMEOUT_MS, Origin},
         route::Route,
     },
     vocabulary::names::OriginName,
@@ -46,7 +43,7 @@ pub(super) fn check_secondaries(entries: &[EntryCursor<'_>], origins: &BTreeMap<
             let message = format!("the secondary {name} has a secondary itself");
             cursor.report(message, "name an origin without a secondary");
         }
-        let both = f64::from(origin.timeout_ms) + f64::from(secondary.timeout_ms);
+        let both = origin.timeout_ms.saturating_add(secondary.timeout_ms);
         if both > MAX_TIMEOUT_MS {
             let message = format!("the origin and its secondary {name} may take {both} ms together");
             cursor.report(message, format!("lower timeout_ms: both may take {MAX_TIMEOUT_MS} ms together"));

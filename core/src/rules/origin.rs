@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// Default of [`Origin::timeout_ms`], in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u32 = 5_000;
 
+/// Longest [`Origin::timeout_ms`], also of an origin and its secondary together: a Worker's client rarely waits longer.
+pub const MAX_TIMEOUT_MS: u32 = 120_000;
+
 /// A backend: its base URL and its timeout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
