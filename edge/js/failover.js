@@ -1,5 +1,5 @@
-// Origins that fail: what the core is told of them, and which one gets a request that another one did not serve. The core
-// decides both, see core/src/decision/failover.rs.
+// Origins that fail: what the core is told of them, and which one gets a request that another one did not serve. The
+// core decides both, see core/src/decision/failover.rs.
 import { LATE, withTimeout } from "./http.js";
 import { send } from "./origin.js";
 import { core } from "./wasm.js";
@@ -18,7 +18,8 @@ import {
   TIMEOUT,
 } from "./wire.js";
 
-// Milliseconds for which a request waits at most before it is sent to the same origin again, and that must remain for it.
+// Milliseconds for which a request waits at most before it is sent to the same origin again, and that must remain for
+// it.
 export const RETRY_DELAY = 50;
 
 /**
@@ -54,8 +55,8 @@ export function hasFailover(table, position) {
 }
 
 /**
- * Tells the core how a request to an origin ended. Successes of an origin that is well are counted, and told with the next
- * failure. The first response of a table is told in any case: the failures before it were told with another table.
+ * Tells the core how a request to an origin ended. Successes of an origin that is well are counted, and told with the
+ * next failure. The first response of a table is told in any case: the failures before it were told with another table.
  *
  * @param {Table} table
  * @param {number} position

@@ -248,8 +248,9 @@ function isRead(request) {
 }
 
 /**
- * Returns true if a request may be sent a second time after a failure. A request that changes something is sent a second time
- * only if there was no connection, and never past an adapter, which may have made it into something that cannot be repeated.
+ * Returns true if a request may be sent a second time after a failure. A request that changes something is sent a
+ * second time only if there was no connection, and never past an adapter, which may have made it into something that
+ * cannot be repeated.
  *
  * @param {ForwardedRequest} forwarded
  * @param {unknown} failure LATE, the backend's own response, or another error
@@ -348,8 +349,8 @@ function noteEvents({ packed, table, cookie }, events) {
 }
 
 /**
- * Tells the core of a failure, and returns the request as another origin of its arm gets it, or the same one again; undefined
- * if none does. Does not throw.
+ * Tells the core of a failure, and returns the request as another origin of its arm gets it, or the same one again;
+ * undefined if none does. Does not throw.
  *
  * @param {ForwardedRequest} forwarded
  * @param {unknown} error
@@ -371,7 +372,7 @@ function secondAttempt(forwarded, error, unavailable) {
     if (again === null || second < 0) return undefined;
     const origin = table.origins[second];
     const left = second === position ? limit - (Date.now() - open.started) : origin[1];
-    if (left <= RETRY_DELAY) return undefined;
+    if (second === position && left <= RETRY_DELAY) return undefined;
     return {
       ...forwarded,
       request: again,
@@ -392,8 +393,8 @@ function secondAttempt(forwarded, error, unavailable) {
 }
 
 /**
- * Answers a request that its backend did not serve, if the request can be sent again: by another origin of its arm, or by
- * legacy. Otherwise with a problem. Only the last attempt of an arm is counted: that is what the client gets of it.
+ * Answers a request that its backend did not serve, if the request can be sent again: by another origin of its arm, or
+ * by legacy. Otherwise with a problem. Only the last attempt of an arm is counted: that is what the client gets of it.
  *
  * @param {ForwardedRequest} forwarded
  * @param {unknown} error

@@ -23,8 +23,8 @@ interface IdentityProvider {
 type ClientRequest = Request<unknown, IncomingRequestCfProperties>;
 
 /**
- * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, true if the core wants to
- * hear of its next success, and the successes of which it was not told.
+ * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, true if the core
+ * wants to hear of its next success, and the successes of which it was not told.
  */
 type Origin = [
   base: string,

@@ -29,8 +29,8 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names<'_>) -> Failover {
     Failover { secondary, retry, health }
 }
 
-/// Reports secondaries that could not help: those that have a secondary themselves, and those for which a request would be
-/// under way for longer than a client waits.
+/// Reports secondaries that could not help: those that have a secondary themselves, and those for which a request would
+/// be under way for longer than a client waits.
 pub(super) fn check_secondaries(entries: &[EntryCursor<'_>], origins: &BTreeMap<OriginName, Origin>) {
     for entry in entries {
         let Some(origin) = origins.get(entry.key) else { continue };

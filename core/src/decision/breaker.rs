@@ -1,6 +1,6 @@
-//! The circuit breaker of an origin, as one isolate knows it. An origin that keeps failing gets nothing for some seconds, then
-//! one probe at a time, and after three good ones a growing share of its requests. Nothing here needs a timer: the state is
-//! looked at with the time of the next request.
+//! The circuit breaker of an origin, as one isolate knows it. An origin that keeps failing gets nothing for some
+//! seconds, then one probe at a time, and after three good ones a growing share of its requests. Nothing here needs a
+//! timer: the state is looked at with the time of the next request.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,8 @@ const WINDOW_S: usize = 10;
 /// Requests in the window from which their share of failures can open a circuit.
 const MIN_REQUESTS: u32 = 20;
 
-/// Milliseconds for which a circuit is first opened. Each opening that follows before the origin is well lasts twice as long.
+/// Milliseconds for which a circuit is first opened. Each opening that follows before the origin is well lasts twice as
+/// long.
 const FIRST_MS: i64 = 5_000;
 
 /// Milliseconds for which a circuit is opened at most, before its jitter.
@@ -162,8 +163,8 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Returns true if a request is sent to the origin. One probe at a time takes the only place of a half-open circuit; it has
-    /// the place for as long as the origin may take to respond.
+    /// Returns true if a request is sent to the origin. One probe at a time takes the only place of a half-open
+    /// circuit; it has the place for as long as the origin may take to respond.
     pub fn admit(&mut self, candidate: Candidate) -> Admission {
         let Candidate { now, is_repeatable, timeout_ms, dice } = candidate;
         self.advance(now);
@@ -219,8 +220,8 @@ impl Breaker {
         }
     }
 
-    /// Returns true if a failed request may be sent to the same origin again: at most one success in ten is worth a retry, so
-    /// that retries do not make up for a tenth of the origin's requests.
+    /// Returns true if a failed request may be sent to the same origin again: at most one success in ten is worth a
+    /// retry, so that retries do not make up for a tenth of the origin's requests.
     pub fn has_budget(&self) -> bool {
         self.spent < BUDGET / 2
     }
@@ -247,8 +248,8 @@ impl Breaker {
         }
     }
 
-    /// Takes in a response of the origin, and `successes` before it. Returns true if further ones need not be told: they are
-    /// counted with the next failure.
+    /// Takes in a response of the origin, and `successes` before it. Returns true if further ones need not be told:
+    /// they are counted with the next failure.
     pub fn succeeded(&mut self, is_probe: bool, successes: u32, now: i64) -> bool {
         self.advance(now);
         self.spent = self.spent.saturating_sub(successes.saturating_add(1));
@@ -291,7 +292,8 @@ impl Breaker {
         }
     }
 
-    /// Returns true if there is nothing left to know: the circuit is closed, and no failure is recent or the last result.
+    /// Returns true if there is nothing left to know: the circuit is closed, and no failure is recent or the last
+    /// result.
     pub fn is_settled(&self, now: i64) -> bool {
         self.is_closed(now) && self.failures_in_a_row == 0 && self.window.sums(now).1 == 0
     }

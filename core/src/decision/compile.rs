@@ -258,8 +258,8 @@ fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
     snapshot.origins.iter().map(compile).collect()
 }
 
-/// Compiles the help for an origin; `None` if it has none and is none itself. A secondary that does not exist helps nobody: a
-/// snapshot with one still routes.
+/// Compiles the help for an origin; `None` if it has none and is none itself. A secondary that does not exist helps
+/// nobody: a snapshot with one still routes.
 fn compile_failover(snapshot: &Snapshot, name: &OriginName, origin: &Origin) -> Option<CompiledFailover> {
     let Failover { secondary, retry, health } = &origin.failover;
     let is_secondary =

@@ -1,5 +1,5 @@
-//! Failover: which origin of an arm gets a request while origins fail. First the arm's own, then its secondary; a request
-//! of the new arm goes to legacy if neither can have it, and one of legacy is sent whatever is known.
+//! Failover: which origin of an arm gets a request while origins fail. First the arm's own, then its secondary; a
+//! request of the new arm goes to legacy if neither can have it, and one of legacy is sent whatever is known.
 
 use crate::{
     decision::{
@@ -59,8 +59,8 @@ impl Breakers {
         self.entries.is_empty()
     }
 
-    /// Returns the course of a decided request, which is sent to legacy if no origin of the new arm can have it. The time limit
-    /// of the candidate is replaced by that of the origin.
+    /// Returns the course of a decided request, which is sent to legacy if no origin of the new arm can have it. The
+    /// time limit of the candidate is replaced by that of the origin.
     pub fn steer(&self, rules: &Ruleset, decision: &mut Decision<'_>, candidate: Candidate) -> Course {
         let Some(origin) = decision.origin() else { return Course::default() };
         if let Some(course) = self.course(rules, origin, candidate) {
@@ -134,8 +134,8 @@ impl Breakers {
             || secondary().is_some_and(|secondary| self.is_closed(rules, secondary, now))
     }
 
-    /// Returns the origin that gets a request which a failed one did not serve: the secondary, or the same one once more. Until
-    /// the circuit is open, both are limited by the budget; after that the secondary gets every request.
+    /// Returns the origin that gets a request which a failed one did not serve: the secondary, or the same one once
+    /// more. Until the circuit is open, both are limited by the budget; after that the secondary gets every request.
     pub fn second(&self, rules: &Ruleset, failed: usize, is_late: bool, now: i64) -> Option<usize> {
         let failover = failover_of(rules, failed)?;
         let breaker = self.breaker(rules, failed).unwrap_or_default();
@@ -179,8 +179,8 @@ impl Breakers {
         }
     }
 
-    /// Opens the circuits of origins that other isolates found failing. `dice` spreads the ends, so that not all isolates probe
-    /// at once.
+    /// Opens the circuits of origins that other isolates found failing. `dice` spreads the ends, so that not all
+    /// isolates probe at once.
     pub fn hear(&mut self, told: &[OpenOrigin], now: i64, dice: u64) {
         for OpenOrigin { origin, open_for_ms } in told.iter().take(MAX_ORIGINS) {
             let told_ms = i64::try_from(*open_for_ms).unwrap_or(i64::MAX).min(LONGEST_TOLD_MS);

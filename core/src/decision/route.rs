@@ -26,7 +26,8 @@ pub struct CompiledOrigin {
     pub failover: Option<CompiledFailover>,
 }
 
-/// [`Failover`](crate::rules::origin::Failover) with its reference resolved, also of an origin that is the secondary of another.
+/// [`Failover`](crate::rules::origin::Failover) with its reference resolved, also of an origin that is the secondary of
+/// another.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompiledFailover {
     /// Position of the secondary in [`Ruleset::origins`](super::ruleset::Ruleset::origins).

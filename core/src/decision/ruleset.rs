@@ -206,8 +206,8 @@ impl Ruleset {
         origins.map(|origin| self.limit_ms(origin)).max().unwrap_or_default()
     }
 
-    /// Returns the longest time that an origin and its secondary have for a response, one after the other, by the origin's
-    /// position, in milliseconds.
+    /// Returns the longest time that an origin and its secondary have for a response, one after the other, by the
+    /// origin's position, in milliseconds.
     fn limit_ms(&self, origin: usize) -> u32 {
         let Some(origin) = self.origins.get(origin) else { return 0 };
         let secondary = origin.failover.as_ref().and_then(|failover| self.origins.get(failover.secondary?));

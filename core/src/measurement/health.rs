@@ -1,5 +1,5 @@
-//! The health of origins as isolates share it: each names with its questions the origins that it holds open, and is answered
-//! with those that several isolates hold open. One sick isolate closes nobody's origin.
+//! The health of origins as isolates share it: each names with its questions the origins that it holds open, and is
+//! answered with those that several isolates hold open. One sick isolate closes nobody's origin.
 //!
 //! ```json
 //! [{ "origin": "rest", "open_for_ms": 4200 }]
@@ -56,8 +56,8 @@ struct ReportedOrigin {
 pub struct SharedHealth(Vec<ReportedOrigin>);
 
 impl SharedHealth {
-    /// Takes in the origins that an isolate holds open. Returns true if that is to be written: what others are told may differ
-    /// by it.
+    /// Takes in the origins that an isolate holds open. Returns true if that is to be written: what others are told may
+    /// differ by it.
     pub fn report(&mut self, isolate: &str, open: &[OpenOrigin], now: i64) -> bool {
         self.forget(now);
         let mut is_changed = false;

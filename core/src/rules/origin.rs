@@ -36,8 +36,8 @@ pub struct Failover {
     /// True if a request that failed may be sent to the same origin a second time, if it has no secondary that answers.
     #[serde(skip_serializing_if = "is_false")]
     pub retry: bool,
-    /// Path at which the origin says that it is well, by a status from 200 to 299. Without one, a client's request is the
-    /// probe.
+    /// Path at which the origin says that it is well, by a status from 200 to 299. Without one, a client's request is
+    /// the probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
 }

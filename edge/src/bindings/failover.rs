@@ -6,7 +6,8 @@ use crate::{
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Notes the result of a request to an origin, see [`OriginResult`]. Returns true if further successes need not be told.
+/// Notes the result of a request to an origin, see [`OriginResult`]. Returns true if further successes need not be
+/// told.
 #[wasm_bindgen]
 pub fn note_result(origin: usize, generation: u32, result: u32, successes: u32) -> bool {
     let ended = OriginResult::read(result, successes);

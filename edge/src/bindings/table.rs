@@ -45,8 +45,8 @@ struct Table<'i> {
     guards: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
-    /// For each origin with a secondary, a retry or a path for its health, and for each secondary, see [`FailoverOptions`];
-    /// `None` altogether if no origin has one.
+    /// For each origin with a secondary, a retry or a path for its health, and for each secondary, see
+    /// [`FailoverOptions`]; `None` altogether if no origin has one.
     failover: PerRoute<FailoverOptions>,
     /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
     groups: Option<usize>,
@@ -57,8 +57,8 @@ struct Table<'i> {
     reasons: [Reason; Reason::ALL.len()],
 }
 
-/// Position of an origin's secondary, -1 if it has none; true if a failed request may be sent to it a second time; true if it
-/// says at a path of its own how it is.
+/// Position of an origin's secondary, -1 if it has none; true if a failed request may be sent to it a second time; true
+/// if it says at a path of its own how it is.
 type FailoverOptions = (i32, bool, bool);
 
 type AdapterProgram<'i> = (&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>);

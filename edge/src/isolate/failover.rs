@@ -66,7 +66,8 @@ impl Isolate {
         secondary | if is_probe { PackedDecision::PROBE } else { 0 }
     }
 
-    /// Takes in the result of a request to an origin of a generation. Returns true if further successes need not be told.
+    /// Takes in the result of a request to an origin of a generation. Returns true if further successes need not be
+    /// told.
     pub fn note_result(&mut self, origin: usize, generation: u32, ended: OriginResult, now: i64) -> bool {
         let Some(name) = self.origin_of(origin, generation) else { return false };
         let OriginResult { result, is_probe, successes } = ended;

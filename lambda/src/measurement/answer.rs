@@ -152,8 +152,8 @@ impl Answers {
         Ok(word)
     }
 
-    /// Takes in the origins that an isolate holds open. A report that cannot be written is lost: the isolate sends it again
-    /// with its next question.
+    /// Takes in the origins that an isolate holds open. A report that cannot be written is lost: the isolate sends it
+    /// again with its next question.
     pub(super) async fn take_report(&self, isolate: &str, open: &[OpenOrigin]) {
         let written = async {
             let known = self.word().await?.health;

@@ -1,5 +1,5 @@
-//! Origins with a secondary: no request is lost with the first one, none is sent twice that must not be, and the first one gets
-//! its requests back step by step.
+//! Origins with a secondary: no request is lost with the first one, none is sent twice that must not be, and the first
+//! one gets its requests back step by step.
 
 use cutover_tests::{
     http::{self, Answer},
@@ -179,8 +179,8 @@ async fn a_dead_origin_gets_hardly_more_than_its_requests() {
     assert!((101..=110).contains(&count), "{count} requests of 100 arrived");
 }
 
-/// Waits until the origin gets every request again. Returns the requests of clients that it got in the seconds since the
-/// first one, and those that clients sent in these seconds.
+/// Waits until the origin gets every request again. Returns the requests of clients that it got in the seconds since
+/// the first one, and those that clients sent in these seconds.
 async fn returned(edge: &SingleRouteWorker, primary: &Backend) -> Vec<(usize, usize)> {
     let deadline = Instant::now() + Duration::from_secs(90);
     let mut seconds: Vec<(usize, usize)> = Vec::new();

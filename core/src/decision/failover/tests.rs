@@ -68,7 +68,8 @@ fn legacy_is_never_cut_off() {
 #[test]
 fn an_origin_with_a_path_for_its_health_is_probed_by_no_client() {
     let rules = rules(
-        "old: { url: \"http://a\", health: /healthz, secondary: old2 }, old2: { url: \"http://b\" }, new: { url: \"http://c\" }",
+        "old: { url: \"http://a\", health: /healthz, secondary: old2 }, old2: { url: \"http://b\" }, \
+         new: { url: \"http://c\" }",
         0,
     );
     let old = rules.origins().iter().position(|origin| origin.name.as_str() == "old").unwrap();
@@ -93,7 +94,8 @@ fn an_origin_with_a_path_for_its_health_is_probed_by_no_client() {
 #[test]
 fn a_request_is_sent_a_second_time_within_the_budget_and_always_once_the_circuit_is_open() {
     let rules = rules(
-        "old: { url: \"http://a\", retry: true }, new: { url: \"http://c\", secondary: new2 }, new2: { url: \"http://d\" }",
+        "old: { url: \"http://a\", retry: true }, new: { url: \"http://c\", secondary: new2 }, \
+         new2: { url: \"http://d\" }",
         100,
     );
     let position =

@@ -1,5 +1,5 @@
-//! Reports of isolates about origins that fail. They are written only if they change what others are told, so that an outage
-//! that all isolates see costs a few writes.
+//! Reports of isolates about origins that fail. They are written only if they change what others are told, so that an
+//! outage that all isolates see costs a few writes.
 
 use crate::{
     clock,
@@ -26,8 +26,8 @@ const WRITES_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct HealthWriter(Mutex<VecDeque<Instant>>);
 
 impl HealthWriter {
-    /// Writes the origins that an isolate holds open beside the reports that were read. Returns the reports as they are stored
-    /// now; `None` if there is nothing to write, or no write left.
+    /// Writes the origins that an isolate holds open beside the reports that were read. Returns the reports as they are
+    /// stored now; `None` if there is nothing to write, or no write left.
     ///
     /// # Errors
     ///
