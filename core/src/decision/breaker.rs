@@ -45,7 +45,7 @@ enum State {
     Open {
         /// End of this, in milliseconds since 1970.
         until: i64,
-        /// End by what this isolate saw itself, the rest was told.
+        /// End by the results of this isolate; the rest was told.
         own_until: i64,
     },
     /// One probe at a time is sent to the origin.
@@ -212,7 +212,7 @@ impl Breaker {
         }
     }
 
-    /// Returns the milliseconds for which this isolate holds the circuit open by what it saw itself; 0 if it does not.
+    /// Returns the milliseconds for which this isolate holds the circuit open by its own results; 0 if it does not.
     pub fn own_open_for_ms(&self, now: i64) -> i64 {
         match self.state {
             State::Open { own_until, .. } => own_until.saturating_sub(now).max(0),
@@ -280,7 +280,7 @@ impl Breaker {
         }
     }
 
-    /// Opens the circuit because other isolates did. What holds longer remains.
+    /// Opens the circuit because other isolates did. The longer of both times holds.
     pub fn open_until(&mut self, told: i64, now: i64) {
         self.advance(now);
         let (until, own_until) = match self.state {

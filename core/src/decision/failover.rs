@@ -148,7 +148,8 @@ impl Breakers {
         }
     }
 
-    /// Returns the origin that serves what another arm could not: the given one, or its secondary while that fails.
+    /// Returns the origin that serves a request which another arm could not serve: the given one, or its secondary
+    /// while that fails.
     pub fn substitute(&self, rules: &Ruleset, origin: usize, now: i64) -> usize {
         let secondary = failover_of(rules, origin).and_then(|failover| failover.secondary);
         let is_better =
@@ -193,7 +194,7 @@ impl Breakers {
         }
     }
 
-    /// Returns the origins whose circuits this isolate holds open by what it saw itself.
+    /// Returns the origins whose circuits this isolate holds open by its own results.
     pub fn open_origins(&self, now: i64) -> Vec<OpenOrigin> {
         let open = self.entries.iter().filter_map(|entry| {
             let open_for_ms = u64::try_from(entry.breaker.get().own_open_for_ms(now)).unwrap_or_default();

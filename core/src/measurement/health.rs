@@ -112,7 +112,7 @@ impl SharedHealth {
         self.0.is_empty()
     }
 
-    /// Removes what is over.
+    /// Removes reports whose time is over.
     fn forget(&mut self, now: i64) {
         for held in &mut self.0 {
             held.reports.retain(|report| report.until > now);

@@ -38,7 +38,7 @@ pub struct Question {
     /// that it knows of.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub behind_ms: u64,
-    /// Origins that the isolate holds open by what it saw itself.
+    /// Origins that the isolate holds open by its own results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<OpenOrigin>,
 }

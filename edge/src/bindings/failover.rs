@@ -21,7 +21,7 @@ pub fn second_origin(failed: usize, generation: u32, is_late: bool) -> i32 {
     second.flatten().and_then(|position| i32::try_from(position).ok()).unwrap_or(-1)
 }
 
-/// Returns the position of the origin that serves what another arm could not.
+/// Returns the position of the origin that serves a request which another arm could not serve.
 #[wasm_bindgen]
 pub fn substitute(origin: usize, generation: u32) -> usize {
     with_isolate(|isolate| isolate.substitute(origin, generation, now_ms())).unwrap_or(origin)

@@ -1,4 +1,4 @@
-//! Requests around origins that fail, and what the isolate learns of them.
+//! Requests around origins that fail, and the lessons of the isolate.
 
 use crate::{isolate::Isolate, wire::PackedDecision};
 use cutover_core::{
@@ -91,7 +91,7 @@ impl Isolate {
         self.breakers.second(self.rules_of(generation)?.as_ref(), failed, is_late, now)
     }
 
-    /// Returns the origin that serves what another arm could not, see
+    /// Returns the origin that serves a request which another arm could not serve, see
     /// [`Breakers::substitute`](cutover_core::decision::failover::Breakers::substitute).
     pub fn substitute(&self, origin: usize, generation: u32, now: i64) -> usize {
         let rules = self.rules_of(generation);

@@ -40,7 +40,7 @@ const MIN_PACKED: usize = 1_024;
 /// Time for which the pace of reports is not read again: it changes once a minute at most.
 const PACE_KEPT: Duration = Duration::from_secs(1);
 
-/// A head, with what is read beside it, and the time before it was read.
+/// A head, with the interval and the health that are read beside it, and the time before it was read.
 #[derive(Debug, Clone)]
 struct Word {
     head: Head,

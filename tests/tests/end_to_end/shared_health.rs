@@ -1,4 +1,4 @@
-//! The health of origins over several isolates: what two of them found, the others know without a failure of their own.
+//! The health of origins over several isolates: the others know of an origin that failed for two of them.
 
 use cutover_core::{Revision, measurement::question::Question};
 use cutover_tests::{
