@@ -28,6 +28,9 @@ use cutover_core::{
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, MutexGuard};
 
+/// Time for which the health of origins is waited for.
+const HEALTH_PATIENCE: Duration = Duration::from_millis(300);
+
 /// Age up to which a head answers.
 const FRESH: Duration = Duration::from_millis(250);
 
@@ -142,11 +145,9 @@ impl Answers {
                 None => (self.read_interval_ms().await, now),
             }
         };
-        let (head, (interval_ms, paced_at), health) = tokio::join!(store.head(), pace, store.health(false));
-        let health = health.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the health of origins could not be read");
-            StoredHealth::default()
-        });
+        let known = held.as_ref().map(|word| word.health.clone()).unwrap_or_default();
+        let (head, (interval_ms, paced_at), health) =
+            tokio::join!(store.head(), pace, self.read_health(known));
         let word = Word { head: head?, interval_ms, paced_at, health, read_at: now };
         *held = Some(word.clone());
         Ok(word)
@@ -168,6 +169,18 @@ impl Answers {
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the health of origins could not be written"),
+        }
+    }
+
+    /// Returns the health of origins, as it was known if it cannot be read in time: no answer waits for it.
+    async fn read_health(&self, known: StoredHealth) -> StoredHealth {
+        match tokio::time::timeout(HEALTH_PATIENCE, self.platform.store.health(false)).await {
+            Ok(Ok(health)) => health,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the health of origins could not be read");
+                known
+            }
+            Err(_) => known,
         }
     }
 
