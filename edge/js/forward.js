@@ -1,7 +1,20 @@
 // Sending a decided request to its backend, and the response back to the client. Whatever fails between, the client gets
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
+import { NO_BYTES } from "./body.js";
 import { claimComparison } from "./compare.js";
+import {
+  checkAvoided,
+  hasFailover,
+  hasSecondChance,
+  isWatched,
+  noteStatus,
+  noteUnknown,
+  positionOf,
+  RETRY_DELAY,
+  secondPosition,
+  substituteFor,
+} from "./failover.js";
 import { abandoned, check, unchecked } from "./guard.js";
 import { holdUntil } from "./held.js";
 import {
@@ -14,6 +27,7 @@ import {
   repeatable,
   requestFor,
   sendWithin,
+  sleep,
   withoutEvents,
   withTimeout,
 } from "./http.js";
@@ -26,7 +40,6 @@ import { reasonFor } from "./unfit.js";
 import { core, testGroups } from "./wasm.js";
 import {
   ADAPT,
-  ARM_SHIFT,
   CLIENT_GONE,
   COMPARE,
   EVIDENCE,
@@ -36,6 +49,7 @@ import {
   MINTED,
   NEW,
   NO_ROUTE,
+  PROBE,
   REASON,
   REASON_FALLBACK,
   REASON_GUARDED,
@@ -70,7 +84,8 @@ const UNROUTED_MS = 100000;
 // eslint-disable-next-line max-params -- an object would be one more allocation for every request
 export function forward(request, headers, env, context, url, table, decision, started) {
   const route = decision & NO_ROUTE;
-  const origin = table.origins[table.arms[(route << 1) | ((decision >> ARM_SHIFT) & 1)]];
+  const position = positionOf(table, decision);
+  const origin = table.origins[position];
   if (origin === undefined) {
     // The core says so itself if it has broken before.
     if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
@@ -88,8 +103,11 @@ export function forward(request, headers, env, context, url, table, decision, st
     url,
     table,
     route,
+    position,
     origin,
     decision,
+    isRetry: false,
+    first: undefined,
     cookie,
     groups,
     open: begin(table, decision, started),
@@ -104,6 +122,7 @@ export function forward(request, headers, env, context, url, table, decision, st
   reportIfDue(env, context, started);
   const isGuarded = table.guards !== null && table.guards[route];
   const answered = isGuarded ? forwardGuarded(forwarded) : forwardOn(forwarded);
+  if (table.failover !== null) checkAvoided(table, decision, url, env, context);
   // A client may leave before its backend responds. What the backend does is evidence all the same.
   context.waitUntil(answered);
   return answered;
@@ -213,7 +232,7 @@ function forwardInspected(forwarded) {
     const { request, env, url, origin, decision, limit, open, adapted } = forwarded;
     try {
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
-      const mayRepeat = mayFallBack(forwarded, undefined);
+      const mayRepeat = mayFallBack(forwarded, undefined) || mayRetry(forwarded, undefined);
       if (mayRepeat && !isRead(request)) forwarded.kept = repeatable(request);
       forwarded.isLast = !mayRepeat || forwarded.kept === null;
       if (decision & ADAPT) {
@@ -233,20 +252,41 @@ function isRead(request) {
 }
 
 /**
- * Returns true if legacy may serve a request that the new backend failed to serve. A request that changes something is
- * sent a second time only if there was no connection, and never past an adapter, which may have made it into something
- * that cannot be repeated.
+ * Returns true if a request may be sent a second time after a failure. A request that changes something is sent a
+ * second time only if there was no connection, and never past an adapter, which may have made it into something that
+ * cannot be repeated.
  *
  * @param {ForwardedRequest} forwarded
- * @param {unknown} failure LATE, the new backend's own response, or another error
+ * @param {unknown} failure LATE, the backend's own response, or another error
  */
-function mayFallBack({ table, route, decision, request }, failure) {
-  if ((decision & (NEW | RETRYABLE)) !== (NEW | RETRYABLE) || failure === CLIENT_LEFT) return false;
+function isRepeatable({ decision, request }, failure) {
+  if ((decision & RETRYABLE) === 0 || failure === CLIENT_LEFT) return false;
+  return isRead(request) || ((decision & ADAPT) === 0 && !(failure instanceof Response) && failure !== LATE);
+}
+
+/**
+ * Returns true if legacy may serve a request that the new backend failed to serve.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {unknown} failure as for `isRepeatable`
+ */
+function mayFallBack(forwarded, failure) {
+  const { table, route, decision } = forwarded;
   const policy = table.fallback === null ? FALLBACK_UNAVAILABLE : table.fallback[route];
-  if (policy === FALLBACK_NEVER) return false;
-  const isUnavailable = failure instanceof Response;
-  if (isUnavailable && policy !== FALLBACK_UNAVAILABLE) return false;
-  return isRead(request) || ((decision & ADAPT) === 0 && !isUnavailable && failure !== LATE);
+  if ((decision & NEW) === 0 || policy === FALLBACK_NEVER) return false;
+  const isCovered = policy === FALLBACK_UNAVAILABLE || !(failure instanceof Response);
+  return isCovered && isRepeatable(forwarded, failure);
+}
+
+/**
+ * Returns true if an origin of the same arm may serve a request that one failed to serve.
+ *
+ * @param {ForwardedRequest} forwarded
+ * @param {unknown} failure as for `isRepeatable`
+ */
+function mayRetry(forwarded, failure) {
+  const { table, position, isRetry } = forwarded;
+  return !isRetry && hasSecondChance(table, position) && isRepeatable(forwarded, failure);
 }
 
 /**
@@ -258,16 +298,18 @@ function mayFallBack({ table, route, decision, request }, failure) {
  * @returns {Response | Promise<Response>}
  */
 function finish(forwarded, response, status) {
-  const { env, context, table, route, decision, open, compare, adapted } = forwarded;
+  const { env, context, table, route, position, decision, open, compare, adapted, first } = forwarded;
   const unfit = adapted?.unfit;
   try {
     // Of an unfit response the file of the adapter says which status the client gets.
     const given = unfit === undefined ? status : response.status;
-    if (given >= 502 && given <= 504 && mayFallBack(forwarded, response)) {
+    if (given >= 502 && given <= 504 && (mayRetry(forwarded, response) || mayFallBack(forwarded, response))) {
       return recover(forwarded, undefined, response);
     }
     // What an adapter answers without its backend says nothing of that.
-    if (decision & NEW && adapted?.isOwn !== true) noteResult(forwarded, isFailure(status));
+    if (adapted?.isOwn === true) noteUnknown(table, position, decision);
+    else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status);
+    first?.body?.cancel().catch(() => {});
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(
@@ -311,29 +353,52 @@ function noteEvents({ packed, table, cookie }, events) {
 }
 
 /**
- * A status by which a backend says that it cannot serve anybody.
- *
- * @param {number} status or UNREACHABLE or TIMEOUT
- */
-function isFailure(status) {
-  return status <= TIMEOUT || (status >= 502 && status <= 504);
-}
-
-/**
- * Tells the core of a failure of the new backend, or of the first success after failures.
+ * Tells the core of a failure, and returns the request as another origin of its arm gets it, or the same one again;
+ * undefined if none does. Does not throw.
  *
  * @param {ForwardedRequest} forwarded
- * @param {boolean} hasFailed
+ * @param {unknown} error
+ * @param {Response | undefined} unavailable
+ * @returns {ForwardedRequest | undefined}
  */
-function noteResult({ origin, table, route }, hasFailed) {
-  // The first response of a table is told in any case: the failures before it were told with another table.
-  if (!hasFailed && origin[4] === false) return;
-  const isWell = core.note_result(table.arms[(route << 1) | 1], table.generation, hasFailed);
-  origin[4] = !isWell;
+function secondAttempt(forwarded, error, unavailable) {
+  const { request, table, position, decision, open, kept, limit, adapted } = forwarded;
+  try {
+    if (error === CLIENT_LEFT) noteUnknown(table, position, decision);
+    else if (isWatched(table, position, decision)) {
+      noteStatus(table, position, decision, unavailable?.status ?? statusOf(error));
+    }
+    const failure = unavailable ?? error;
+    // Another backend would not fit the adapter either.
+    if (failure === undefined || adapted?.unfit !== undefined || !mayRetry(forwarded, failure)) return undefined;
+    const again = isRead(request) ? request : kept;
+    const second = again === null ? -1 : secondPosition(table, position, error);
+    if (again === null || second < 0) return undefined;
+    const origin = table.origins[second];
+    const left = second === position ? limit - (Date.now() - open.started) : origin[1];
+    if (second === position && left <= RETRY_DELAY) return undefined;
+    return {
+      ...forwarded,
+      request: again,
+      position: second,
+      origin,
+      limit: left,
+      decision: decision & ~(PROBE | COMPARE),
+      isRetry: true,
+      first: unavailable,
+      body: decision & ADAPT ? NO_BYTES : undefined,
+      events: undefined,
+      adapted: adapted && { ...adapted, unfit: undefined, reason: undefined, isOwn: false },
+    };
+  } catch (error) {
+    console.error("a request is not sent again because the edge failed:", error);
+    return undefined;
+  }
 }
 
 /**
- * Answers a request that its backend did not serve: by legacy if the request can be sent again, otherwise with a problem.
+ * Answers a request that its backend did not serve, if the request can be sent again: by another origin of its arm, or
+ * by legacy. Otherwise with a problem. Only the last attempt of an arm is counted: that is what the client gets of it.
  *
  * @param {ForwardedRequest} forwarded
  * @param {unknown} error
@@ -341,36 +406,46 @@ function noteResult({ origin, table, route }, hasFailed) {
  * @returns {Promise<Response>}
  */
 async function recover(forwarded, error, unavailable) {
-  const { request, env, context, url, table, route, decision, open, kept, compare, adapted } = forwarded;
+  const { request, env, context, url, table, route, decision, open, kept, compare, adapted, first } = forwarded;
   const unfit = adapted?.unfit;
+  const second = secondAttempt(forwarded, error, unavailable);
+  if (second !== undefined) {
+    if (second.position === forwarded.position) await sleep(Math.random() * RETRY_DELAY);
+    return forwardOn(second);
+  }
   try {
     const status = unavailable !== undefined ? unavailable.status : statusOf(error);
     const again = isRead(request) ? request : kept;
     const fallsBack = again !== null && mayFallBack(forwarded, unavailable ?? error);
     reportIfDue(env, context, count(open, status, fallsBack ? FOLLOWED : 0));
-    if (decision & NEW && error !== CLIENT_LEFT) noteResult(forwarded, true);
     compare?.(unfit === undefined ? undefined : unavailable, unfit);
     if (fallsBack) {
       const legacy = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_FALLBACK;
-      const origin = table.origins[table.arms[route << 1]];
-      const second = begin(table, legacy, Date.now());
+      const position = substituteFor(table, table.arms[route << 1]);
+      const origin = table.origins[position];
+      const fallback = begin(table, legacy, Date.now());
       // The response is the user's, whoever gave it. The core counts no more of a fallback.
-      second.userTicket = open.userTicket;
+      fallback.userTicket = open.userTicket;
       try {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
-        reportIfDue(env, context, count(second, response.status));
+        reportIfDue(env, context, count(fallback, response.status));
+        if (hasFailover(table, position)) noteStatus(table, position, 0, response.status);
         unavailable?.body?.cancel().catch(() => {});
+        first?.body?.cancel().catch(() => {});
         if (table.groups !== null) noteEvents(forwarded, eventsIn(response.headers));
         return decorate(response, legacy, forwarded);
       } catch (error) {
-        reportIfDue(env, context, count(second, statusOf(error)));
-        if (unavailable === undefined) return decorate(gatewayProblem(error === LATE), legacy, forwarded);
+        reportIfDue(env, context, count(fallback, statusOf(error)));
+        if (hasFailover(table, position)) noteStatus(table, position, 0, statusOf(error));
+        if (unavailable === undefined && first === undefined) {
+          return decorate(gatewayProblem(error === LATE), legacy, forwarded);
+        }
       }
     }
   } catch (error) {
     console.error("a request is answered with a problem because the edge failed:", error);
   }
-  return decorate(unavailable ?? gatewayProblem(error === LATE), decision, forwarded);
+  return decorate(unavailable ?? first ?? gatewayProblem(error === LATE), decision, forwarded);
 }
 
 /** @param {unknown} error */

@@ -17,6 +17,7 @@ const NO_TABLE = {
   hides: null,
   guards: null,
   fallback: null,
+  failover: null,
   groups: null,
   evaluates: false,
   reports: false,

@@ -23,16 +23,20 @@ interface IdentityProvider {
 type ClientRequest = Request<unknown, IncomingRequestCfProperties>;
 
 /**
- * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, and true if its last
- * response was a failure.
+ * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, true if the core
+ * wants to hear of its next success, and the successes of which it was not told.
  */
 type Origin = [
   base: string,
   ms: number,
   options: OriginOptions | null,
   built?: Map<string, Request>,
-  hasFailed?: boolean,
+  isIll?: boolean,
+  successes?: number,
 ];
+
+/** The position of an origin's secondary or -1, and true if it may get a request twice, and if it says how it is. */
+type FailoverOptions = [secondary: number, retry: boolean, health: boolean];
 
 /** Changes to the requests for an origin and to its responses, see `OriginOptions` in core/src/rules/origin.rs. */
 interface OriginOptions {
@@ -124,6 +128,8 @@ interface Table {
   guards: boolean[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
+  /** By origin. Null as a whole if none has help if it fails. */
+  failover: (FailoverOptions | null)[] | null;
   /** Address of the variants of the user that was decided last, see `testGroups` in wasm.js. Null if no experiment runs. */
   groups: number | null;
   /** True if there are endpoints that evaluate flags. */
@@ -195,6 +201,12 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   open: OpenRequest;
   /** The request as it can be sent to legacy; null if it cannot. */
   kept: Request | null;
+  /** The position of its origin. */
+  position: number;
+  /** True if another origin of its arm, or the same one, failed to serve it before. */
+  isRetry: boolean;
+  /** The response by which that one said that it cannot serve it. */
+  first: Response | undefined;
   /** The id of a newly identified user. */
   cookie: string | undefined;
   /** The variants of the user; undefined if there are none. */
@@ -264,7 +276,10 @@ interface Core {
   decide(packed: string, now: number, generation: number): number;
   decide_forced(packed: string, now: number, generation: number, isNew: boolean): number;
   legacy_origin(packed: string, generation: number): number;
-  note_result(origin: number, generation: number, hasFailed: boolean): boolean;
+  note_result(origin: number, generation: number, result: number, successes: number): boolean;
+  second_origin(failed: number, generation: number, isLate: boolean): number;
+  substitute(origin: number, generation: number): number;
+  claim_check(origin: number, generation: number): string | undefined;
   lose(outcomes: number): void;
   minted(): string | undefined;
   evidence_low(): number;

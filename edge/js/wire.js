@@ -17,6 +17,8 @@ export const REFRESH = 1 << 21;
 export const MINTED = 1 << 22;
 export const EVIDENCE = 1 << 23;
 export const UNDECIDED = 1 << 24;
+export const SECONDARY = 1 << 25;
+export const PROBE = 1 << 26;
 export const STALE = 1 << 27;
 export const RETRYABLE = 1 << 28;
 export const ADAPT = 1 << 30;
@@ -31,6 +33,7 @@ export const ASK = 1 << 3;
 export const REASON_NO_SNAPSHOT = 8 << 15;
 export const REASON_FALLBACK = 9 << 15;
 export const REASON_INTERNAL = 10 << 15;
+export const REASON_DIVERTED = 12 << 15;
 export const REASON_GUARDED = 15 << 15;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
@@ -50,6 +53,12 @@ export const MINTED_USER = 1;
 export const GAVE_UP = 2;
 export const UNINSPECTED = 4;
 export const FOLLOWED = 8;
+
+// The result of a request to an origin, see `OriginResult` in edge/src/isolate/failover.rs.
+export const RESULT_ANSWERED = 0;
+export const RESULT_FAILED = 1;
+export const RESULT_UNKNOWN = 2;
+export const RESULT_PROBED = 4;
 
 // In place of a value that a request or a response lacks. No header can hold it.
 export const ABSENT = "\0";

@@ -2,6 +2,7 @@
 //! outcomes counted. Plain state without I/O, so that every transition is tested on the host.
 
 mod events;
+pub mod failover;
 mod groups;
 pub mod ofrep;
 mod pace;
@@ -24,10 +25,10 @@ use crate::{
     wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
-    Arm, Decision, Emergency, Facts, OriginName, Reason, RouteId, Ruleset, Timestamp,
+    Arm, Decision, Emergency, Facts, Reason, RouteId, Ruleset, Timestamp,
     adapter::{Exchange, Next},
     decide,
-    decision::{assignments::TestGroups, compile::CompileError, diversion::Diversion, input::Input},
+    decision::{assignments::TestGroups, compile::CompileError, failover::Breakers, input::Input},
     measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
@@ -87,8 +88,8 @@ pub struct Isolate {
     members: RefCell<Vec<Member>>,
     /// The random number generator of [`Isolate::draw`].
     dice: Cell<SplitMix64>,
-    /// Origins that failed lately.
-    diversions: Vec<(OriginName, Diversion)>,
+    /// Circuit breakers of the origins that failed lately.
+    pub breakers: Breakers,
     /// Requests for evaluations, by their callers.
     paces: Paces,
     /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
@@ -286,12 +287,11 @@ impl Isolate {
             if self.must_ask(&decision, now) {
                 return (PackedDecision::undecided(PackedDecision::ASK), None);
             }
-            if decision.verdict.arm == Arm::New {
-                if self.is_turned(&decision, now) {
-                    decision.turn_to_legacy(Reason::Emergency);
-                } else if self.is_diverted(&decision, now) {
-                    decision.turn_to_legacy(Reason::Diverted);
-                }
+            if decision.verdict.arm == Arm::New && self.is_turned(&decision, now) {
+                decision.turn_to_legacy(Reason::Emergency);
+            }
+            if !self.breakers.is_empty() {
+                todo |= self.steer(&held.rules, &mut decision, packed.method, now);
             }
             if decision.evidence.is_some() && self.is_turned(&decision, now) {
                 // Whoever would go to the new arm is turned away and is no evidence, so neither are the others.
@@ -308,7 +308,7 @@ impl Isolate {
                 todo |= PackedDecision::EVIDENCE;
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
-            todo |= self.beside(&decision, packed.method);
+            todo |= self.beside(&held.rules, &decision, packed.method, now);
             (PackedDecision::of(&decision).with(todo), minted)
         })
     }
@@ -325,11 +325,15 @@ impl Isolate {
     }
 
     /// Returns the further work for a request, as bits of the [`PackedDecision`]: an adapter, a comparison.
-    fn beside(&self, decision: &Decision<'_>, method: &str) -> u32 {
+    fn beside(&self, rules: &Ruleset, decision: &Decision<'_>, method: &str, now: i64) -> u32 {
         let adapt = if decision.adapter.is_some() { PackedDecision::ADAPT } else { 0 };
-        // Whoever turned to legacy to spare the new backend does not send it copies.
+        // Whoever turned to legacy to spare the new backend does not send it copies, nor does one that fails get any.
         let is_spared =
-            matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted | Reason::Braked);
+            matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted | Reason::Braked)
+                || (!self.breakers.is_empty()
+                    && decision.route.is_some_and(|route| {
+                        [route.legacy, route.new].iter().any(|arm| !self.breakers.is_closed(rules, *arm, now))
+                    }));
         let policy = decision.route.and_then(|route| route.compare.as_ref()).filter(|_| !is_spared);
         let compared = policy.is_some_and(|policy| {
             let is_meant = is_safe(method)
@@ -391,46 +395,6 @@ impl Isolate {
     /// Returns true if this isolate sends nobody of the flag to the new arm, whatever the rules say.
     fn is_turned(&self, decision: &Decision<'_>, now: i64) -> bool {
         self.settings.force_legacy || self.leaves_new(decision.route.and_then(|route| route.flag), now)
-    }
-
-    fn is_diverted(&self, decision: &Decision<'_>, now: i64) -> bool {
-        self.diverts(decision.origin(), now)
-    }
-
-    /// Returns true while requests for the origin at a position go to legacy, because it fails.
-    fn diverts(&self, origin: Option<usize>, now: i64) -> bool {
-        if self.diversions.is_empty() {
-            return false;
-        }
-        let rules = self.held.as_ref().map(|held| &held.rules);
-        let origin = rules.zip(origin).and_then(|(rules, origin)| rules.origins().get(origin));
-        origin.is_some_and(|origin| {
-            self.diversions.iter().any(|(name, diversion)| *name == origin.name && diversion.is_on(now))
-        })
-    }
-
-    /// Takes in the result of a request to an origin of a generation: a failure, or a success after failures. Returns
-    /// true if further successes need not be told.
-    pub fn note_result(&mut self, origin: usize, generation: u32, has_failed: bool, now: i64) -> bool {
-        let rules = self.rules_of(generation);
-        let Some(origin) = rules.as_deref().and_then(|rules| rules.origins().get(origin)) else {
-            return false;
-        };
-        let known = self.diversions.iter().position(|(name, _)| *name == origin.name);
-        let index = known.unwrap_or_else(|| {
-            self.diversions.push((origin.name.clone(), Diversion::default()));
-            self.diversions.len() - 1
-        });
-        let mut is_well = false;
-        if let Some((_, diversion)) = self.diversions.get_mut(index) {
-            if has_failed {
-                diversion.failed(now);
-            } else {
-                is_well = diversion.succeeded(now);
-            }
-        }
-        self.diversions.retain(|(_, diversion)| *diversion != Diversion::default());
-        is_well
     }
 
     /// Returns the position of the legacy origin of the request's route, for a request that could not be decided.

@@ -50,7 +50,7 @@ struct Pending {
 #[derive(Debug, Clone, PartialEq)]
 pub enum BatchResult {
     /// The batch is stored.
-    Stored(Answer),
+    Stored(Box<Answer>),
     /// The batch was understood and refused, so it can never be stored.
     Refused,
     /// Another batch has the isolate's name and this number. The isolate takes the new name that is given here.

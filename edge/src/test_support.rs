@@ -15,7 +15,8 @@ pub fn snapshot(revision: u64, share: PartsPerMillion) -> Snapshot {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for name in ["legacy", "new"] {
         let url = format!("http://{name}.internal/");
-        let origin = Origin { url, timeout_ms: 1_000, options: Default::default() };
+        let origin =
+            Origin { url, timeout_ms: 1_000, options: Default::default(), failover: Default::default() };
         snapshot.origins.insert(name.parse().unwrap(), origin);
     }
     let flag = Flag { enabled: true, rollout_percentage: share, ..Flag::default() };

@@ -152,6 +152,10 @@ impl PackedDecision {
     /// Lacking: the control plane has been silent for too long; send it a question before any request goes to the new
     /// arm.
     pub const ASK: u32 = 1 << 3;
+    /// The secondary of the arm's origin gets the request, because the origin fails.
+    pub const SECONDARY: u32 = 1 << 25;
+    /// The request is a probe of the origin that gets it: its end is told, whatever it is.
+    pub const PROBE: u32 = 1 << 26;
     /// The snapshot is older than its hard limit.
     pub const STALE: u32 = 1 << 27;
     /// Legacy may answer if the new origin cannot.

@@ -10,7 +10,7 @@ use cutover_core::{
     rules::route::Fallback,
 };
 use cutover_edge::{
-    isolate::ofrep::ResponseKind,
+    isolate::{failover::OriginResult, ofrep::ResponseKind},
     settings::DecisionHeaders,
     wire::{self, OutcomeKind, PackedDecision, PackedOutcome, guard_verdict, step, ticket, verdict},
 };
@@ -79,6 +79,8 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("OWN_PATH", PackedDecision::OWN_PATH),
         ("BOOT", PackedDecision::BOOT),
         ("TABLE", PackedDecision::TABLE),
+        ("SECONDARY", PackedDecision::SECONDARY),
+        ("PROBE", PackedDecision::PROBE),
         ("STALE", PackedDecision::STALE),
         ("RETRYABLE", PackedDecision::RETRYABLE),
         ("ASK", PackedDecision::ASK),
@@ -88,6 +90,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("REASON_NO_SNAPSHOT", reason(Reason::NoSnapshot)),
         ("REASON_FALLBACK", reason(Reason::Fallback)),
         ("REASON_INTERNAL", reason(Reason::Internal)),
+        ("REASON_DIVERTED", reason(Reason::Diverted)),
         ("REASON_GUARDED", reason(Reason::Guarded)),
         ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
@@ -102,6 +105,10 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("GAVE_UP", PackedOutcome::GAVE_UP),
         ("UNINSPECTED", PackedOutcome::UNINSPECTED),
         ("FOLLOWED", PackedOutcome::FOLLOWED),
+        ("RESULT_ANSWERED", 0),
+        ("RESULT_FAILED", OriginResult::FAILED),
+        ("RESULT_UNKNOWN", OriginResult::UNKNOWN),
+        ("RESULT_PROBED", OriginResult::PROBED),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),

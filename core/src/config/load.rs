@@ -5,7 +5,7 @@ use super::{
     adapter::{self, Files},
     canary,
     document::Config,
-    experiment,
+    experiment, failover,
     file::{ConfigFile, Place},
     flag,
     matcher::report_conflicts,
@@ -16,9 +16,13 @@ use crate::{
     rules::{
         experiment::document::{Experiment, ExperimentState},
         flag::Flag,
+        origin::Origin,
         route::Route,
     },
-    vocabulary::{names::FlagName, share::PartsPerMillion},
+    vocabulary::{
+        names::{FlagName, OriginName},
+        share::PartsPerMillion,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -219,9 +223,11 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let segments = map(&segments, |entry| values::segment(&entry.value));
     let value_flags = values::read_all(&value_flags, &names);
     let ofrep = ofrep.and_then(|cursor| access::read(&cursor));
-    let origins = map(&origins, |entry| traffic::origin(&entry.value));
+    let origin_entries = origins;
+    let origins = map(&origin_entries, |entry| traffic::origin(&entry.value, &names));
+    failover::check_secondaries(&origin_entries, &origins);
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
-    let routes = routes(route_list, &names);
+    let routes = routes(route_list, &names, &origins);
     let config = Config {
         feature_flags,
         canary_deployments,
@@ -287,7 +293,7 @@ where
         .collect()
 }
 
-fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
+fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>, origins: &BTreeMap<OriginName, Origin>) -> Vec<Route> {
     let mut routes: Vec<(Route, Cursor<'_>)> = Vec::new();
     for item in items {
         let Some(route) = traffic::route(&item, names) else { continue };
@@ -295,6 +301,7 @@ fn routes(items: Vec<Cursor<'_>>, names: &Names<'_>) -> Vec<Route> {
             let message = format!("the route {} is already defined above", route.id);
             item.at_field("id").report(message, "give each route an id of its own");
         }
+        failover::check_arms(&route, &item, origins);
         routes.push((route, item));
     }
     let claims = routes.iter().map(|(route, cursor)| (&route.matcher, cursor.at_field("match")));

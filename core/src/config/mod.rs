@@ -9,6 +9,7 @@ mod contradiction;
 mod diff;
 mod document;
 mod experiment;
+mod failover;
 mod file;
 mod flag;
 mod guard;

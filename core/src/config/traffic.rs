@@ -1,7 +1,7 @@
 //! Reads origins and routes.
 
 use super::{
-    compare, guard,
+    compare, failover, guard,
     matcher::matcher,
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
@@ -11,27 +11,25 @@ use crate::{
         token::is_token,
     },
     rules::{
-        origin::{DEFAULT_TIMEOUT_MS, Origin, OriginOptions},
+        origin::{DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS, Origin, OriginOptions},
         route::{Fallback, Route},
     },
     vocabulary::names::AdapterName,
 };
 use std::{fmt, str::FromStr};
 
-/// The longest timeout of an origin, in milliseconds. A Worker's client rarely waits longer.
-const MAX_TIMEOUT_MS: f64 = 120_000.0;
-
-pub(super) fn origin(cursor: &Cursor<'_>) -> Option<Origin> {
+pub(super) fn origin(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Origin> {
     let mut fields = cursor.fields("write url, timeout_ms and the other fields of an origin below it")?;
     let url = fields.require("url", "write the base URL, such as https://api.example.com", base_url);
     let mut timeout_ms = DEFAULT_TIMEOUT_MS;
     let timeout = fields.set("timeout_ms", &mut timeout_ms, |cursor| {
-        cursor.whole_number_within((1.0, MAX_TIMEOUT_MS), "milliseconds")
+        cursor.whole_number_within((1.0, f64::from(MAX_TIMEOUT_MS)), "milliseconds")
     });
     let options = options(&mut fields);
+    let failover = failover::read(&mut fields, names);
     fields.finish();
     timeout?;
-    Some(Origin { url: url?, timeout_ms, options })
+    Some(Origin { url: url?, timeout_ms, options, failover })
 }
 
 fn options(fields: &mut Fields<'_>) -> OriginOptions {

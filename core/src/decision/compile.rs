@@ -5,7 +5,7 @@ use crate::{
     decision::{
         counted::CountedExperiment,
         input::{add, inputs_of},
-        route::{CompiledOrigin, CompiledRoute},
+        route::{CompiledFailover, CompiledOrigin, CompiledRoute},
         ruleset::Ruleset,
         turns::Turns,
     },
@@ -18,7 +18,7 @@ use crate::{
             document::Experiment,
         },
         flag::{CompiledFlag, Flag},
-        origin::{Origin, OriginOptions},
+        origin::{Failover, Origin, OriginOptions},
         route::Route,
     },
     snapshot::{Snapshot, SnapshotError},
@@ -253,8 +253,26 @@ fn compile_origins(snapshot: &Snapshot) -> Vec<CompiledOrigin> {
         base: origin.base().to_owned(),
         timeout_ms: origin.timeout_ms,
         options: Some(&origin.options).filter(|options| **options != OriginOptions::default()).cloned(),
+        failover: compile_failover(snapshot, name, origin),
     };
     snapshot.origins.iter().map(compile).collect()
+}
+
+/// Compiles the help for an origin; `None` if it has none and is none itself. A secondary that does not exist helps
+/// nobody: a snapshot with one still routes.
+fn compile_failover(snapshot: &Snapshot, name: &OriginName, origin: &Origin) -> Option<CompiledFailover> {
+    let Failover { secondary, retry, health } = &origin.failover;
+    let is_secondary =
+        || snapshot.origins.values().any(|other| other.failover.secondary.as_ref() == Some(name));
+    if origin.failover == Failover::default() && !is_secondary() {
+        return None;
+    }
+    let position = |name: &OriginName| snapshot.origins.keys().position(|held| held == name);
+    Some(CompiledFailover {
+        secondary: secondary.as_ref().and_then(position),
+        retry: *retry,
+        health: health.clone(),
+    })
 }
 
 /// Compiles the adapters, in the order of their names.

@@ -22,6 +22,20 @@ pub struct CompiledOrigin {
     pub timeout_ms: u32,
     /// Changes to requests and responses, if there are any.
     pub options: Option<OriginOptions>,
+    /// Help if the origin fails, if there is any.
+    pub failover: Option<CompiledFailover>,
+}
+
+/// [`Failover`](crate::rules::origin::Failover) with its reference resolved, also of an origin that is the secondary of
+/// another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CompiledFailover {
+    /// Position of the secondary in [`Ruleset::origins`](super::ruleset::Ruleset::origins).
+    pub secondary: Option<usize>,
+    /// True if a request that failed may be sent to the same origin a second time.
+    pub retry: bool,
+    /// Path at which the origin says that it is well.
+    pub health: Option<String>,
 }
 
 /// A route with its references resolved to positions.

@@ -203,13 +203,20 @@ impl Ruleset {
     pub fn longest_timeout_ms(&self, flag: usize) -> u32 {
         let routes = self.routes.iter().filter(|route| route.flag == Some(flag));
         let origins = routes.flat_map(|route| [route.legacy, route.new]);
-        let limits = origins.filter_map(|origin| Some(self.origins.get(origin)?.timeout_ms));
-        limits.max().unwrap_or_default()
+        origins.map(|origin| self.limit_ms(origin)).max().unwrap_or_default()
+    }
+
+    /// Returns the longest time that an origin and its secondary have for a response, one after the other, by the
+    /// origin's position, in milliseconds.
+    fn limit_ms(&self, origin: usize) -> u32 {
+        let Some(origin) = self.origins.get(origin) else { return 0 };
+        let secondary = origin.failover.as_ref().and_then(|failover| self.origins.get(failover.secondary?));
+        origin.timeout_ms.saturating_add(secondary.map_or(0, |secondary| secondary.timeout_ms))
     }
 
     /// Returns the longest time limit of all origins, in milliseconds.
     pub fn longest_timeout_of_all_ms(&self) -> u32 {
-        self.origins.iter().map(|origin| origin.timeout_ms).max().unwrap_or_default()
+        (0..self.origins.len()).map(|origin| self.limit_ms(origin)).max().unwrap_or_default()
     }
 
     /// Applies emergencies in place of the snapshot's: holds the flags that one of them covers on legacy and releases all

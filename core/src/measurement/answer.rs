@@ -10,6 +10,7 @@
 
 use crate::{
     json::omit::is_false,
+    measurement::health::OpenOrigin,
     rules::emergency::Emergency,
     vocabulary::{
         names::{DeploymentId, FlagName},
@@ -61,6 +62,9 @@ pub struct Answer {
     /// Milliseconds between two reports of the isolate.
     #[serde(default = "first_interval")]
     pub interval_ms: u64,
+    /// Origins that several isolates hold open, for as long as two of them do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<OpenOrigin>,
     /// Snapshot document, if the isolate's is older, and the document is small or cannot be had in another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
@@ -84,6 +88,7 @@ impl Answer {
             brakes: Vec::new(),
             brakes_after: None,
             interval_ms: FIRST_INTERVAL_MS,
+            health: Vec::new(),
             snapshot: None,
             duplicate: false,
         }

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod counts;
 pub mod event_kinds;
 pub mod experiments;
+pub mod health;
 pub mod histogram;
 pub mod label;
 pub mod log;

@@ -7,6 +7,7 @@
 
 use crate::{
     json::omit::is_zero,
+    measurement::health::OpenOrigin,
     vocabulary::{
         names::DeploymentId,
         revision::{Epoch, Revision, Stamp},
@@ -37,6 +38,9 @@ pub struct Question {
     /// that it knows of.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub behind_ms: u64,
+    /// Origins that the isolate holds open by its own results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<OpenOrigin>,
 }
 
 impl Question {
@@ -49,6 +53,7 @@ impl Question {
             epoch: Epoch::default(),
             deployment: None,
             behind_ms: 0,
+            health: Vec::new(),
         }
     }
 

@@ -1,11 +1,14 @@
 //! Origins: the backends that requests are forwarded to.
 
-use crate::json::omit::is_false;
+use crate::{json::omit::is_false, vocabulary::names::OriginName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Default of [`Origin::timeout_ms`], in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u32 = 5_000;
+
+/// Longest [`Origin::timeout_ms`], also of an origin and its secondary together: a Worker's client rarely waits longer.
+pub const MAX_TIMEOUT_MS: u32 = 120_000;
 
 /// A backend: its base URL and its timeout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,25 @@ pub struct Origin {
     /// Changes to requests and responses; none by default.
     #[serde(flatten)]
     pub options: OriginOptions,
+    /// Help if the backend fails; none by default.
+    #[serde(flatten)]
+    pub failover: Failover,
+}
+
+/// Help if an origin fails.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failover {
+    /// Origin that serves the same interface, and takes the requests while this one fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<OriginName>,
+    /// True if a request that failed may be sent to the same origin a second time, if it has no secondary that answers.
+    #[serde(skip_serializing_if = "is_false")]
+    pub retry: bool,
+    /// Path at which the origin says that it is well, by a status from 200 to 299. Without one, a client's request is
+    /// the probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 /// Changes to the requests for an origin and to its responses.

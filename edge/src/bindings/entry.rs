@@ -64,12 +64,6 @@ pub fn legacy_origin(packed: &str, generation: u32) -> i32 {
     position.flatten().and_then(|position| i32::try_from(position).ok()).unwrap_or(-1)
 }
 
-/// Notes that a request to an origin failed, or that one succeeded after failures, see [`Isolate::note_result`].
-#[wasm_bindgen]
-pub fn note_result(origin: usize, generation: u32, has_failed: bool) -> bool {
-    with_isolate(|isolate| isolate.note_result(origin, generation, has_failed, now_ms())).unwrap_or_default()
-}
-
 /// Counts requests whose ends nobody will learn.
 #[wasm_bindgen]
 pub fn lose(outcomes: u32) {
@@ -106,7 +100,10 @@ pub fn experiment_ticket() -> u32 {
 /// Counts outcomes, see [`Isolate::record`].
 #[wasm_bindgen]
 pub fn record(outcomes: &[u32]) {
-    with_isolate(|isolate| isolate.record(outcomes));
+    with_isolate(|isolate| {
+        isolate.record(outcomes);
+        isolate.forget_well_origins(now_ms());
+    });
 }
 
 /// Returns true if a question is due, see [`Schedule::question_is_due`](crate::schedule::Schedule::question_is_due).

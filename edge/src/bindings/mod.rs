@@ -3,6 +3,7 @@
 pub mod comparisons;
 pub mod entry;
 pub mod exchanges;
+pub mod failover;
 mod groups;
 pub mod guards;
 pub mod kv;

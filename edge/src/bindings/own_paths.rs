@@ -10,7 +10,8 @@ use crate::{
     wire::Packed,
 };
 use cutover_core::{
-    Arm, Facts, Reason, RouteId, Ruleset, Timestamp, decide, decision::decide::identity_on,
+    Arm, Facts, Reason, RouteId, Ruleset, Timestamp, decide,
+    decision::{decide::identity_on, failover::OriginState},
     rules::experiment::compiled::Outside,
 };
 use serde::Serialize;
@@ -89,6 +90,9 @@ struct Health<'i> {
     /// Documents that are not trusted and were sent on, by their routes. Absent as long as there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     untrusted_documents: &'i BTreeMap<RouteId, u64>,
+    /// Origins that are not well; absent if all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<OriginState<'i>>,
     reporting: ReportingHealth<'i>,
     outcomes: Counts,
 }
@@ -129,6 +133,7 @@ fn health(env: &Env) -> (u16, String) {
             settings_not_understood: &isolate.settings().not_understood,
             malformed_events: isolate.malformed_events,
             untrusted_documents: &isolate.untrusted_documents,
+            origins: isolate.breakers.states(now).collect(),
             reporting: ReportingHealth {
                 enabled: isolate.settings().reports,
                 isolate: isolate.reporting.isolate(),

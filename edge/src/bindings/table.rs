@@ -7,12 +7,13 @@ use crate::{
 use cutover_core::{
     Reason,
     adapter::Program,
+    decision::route::CompiledOrigin,
     rules::{origin::OriginOptions, route::Fallback},
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// One value per route, `None` for a route without one; `None` altogether if no route has one.
+/// One value per route or origin, `None` for one without; `None` altogether if none has one.
 type PerRoute<T> = Option<Vec<Option<T>>>;
 
 /// The headers that responses of an adapter have in common: the content type, empty for that of JSON,
@@ -44,6 +45,9 @@ struct Table<'i> {
     guards: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
+    /// For each origin with a secondary, a retry or a path for its health, and for each secondary, see
+    /// [`FailoverOptions`]; `None` altogether if no origin has one.
+    failover: PerRoute<FailoverOptions>,
     /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
     groups: Option<usize>,
     /// True if there are endpoints that evaluate flags.
@@ -53,6 +57,10 @@ struct Table<'i> {
     reasons: [Reason; Reason::ALL.len()],
 }
 
+/// Position of an origin's secondary, -1 if it has none; true if a failed request may be sent to it a second time; true
+/// if it says at a path of its own how it is.
+type FailoverOptions = (i32, bool, bool);
+
 type AdapterProgram<'i> = (&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>);
 
 /// Returns the headers that responses of an adapter have in common; `None` if there are none.
@@ -61,6 +69,15 @@ fn common_headers(program: &Program) -> Option<CommonHeaders<'_>> {
     let [successes, errors] = [false, true].map(|is_error| program.constant_headers(is_error));
     let is_plain = content_type.is_empty() && successes.is_empty() && errors.is_empty();
     (!is_plain).then_some((content_type, successes, errors))
+}
+
+fn failover_options(origins: &[CompiledOrigin]) -> PerRoute<FailoverOptions> {
+    let options = |origin: &CompiledOrigin| {
+        let failover = origin.failover.as_ref()?;
+        let secondary = failover.secondary.and_then(|position| i32::try_from(position).ok());
+        Some((secondary.unwrap_or(-1), failover.retry, failover.health.is_some()))
+    };
+    origins.iter().any(|origin| origin.failover.is_some()).then(|| origins.iter().map(options).collect())
 }
 
 /// Returns the configuration that JavaScript keeps between requests, as JSON.
@@ -119,6 +136,7 @@ pub fn table() -> String {
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),
+            failover: failover_options(rules.as_deref().map(|rules| rules.origins()).unwrap_or_default()),
             groups: rules
                 .as_deref()
                 .filter(|rules| rules.has_running_experiments())

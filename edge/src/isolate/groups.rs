@@ -90,7 +90,7 @@ impl Isolate {
             && assignment.variant.arm == Some(decision.verdict.arm);
         // The new arm could not serve the request, or does not now: then its users are missing.
         is_by_variant
-            && !self.diverts(Some(route.new), now)
+            && (self.breakers.is_empty() || self.breakers.is_served(rules, route.new, now))
             && (decision.verdict.arm == Arm::New
                 || !matches!(rules.adapter_for(route, facts), AdapterChoice::Unadapted))
     }

@@ -19,6 +19,13 @@ impl Isolate {
         }
     }
 
+    /// Forgets the origins that are well again.
+    pub fn forget_well_origins(&mut self, now: i64) {
+        if !self.breakers.is_empty() {
+            self.breakers.forget(now);
+        }
+    }
+
     /// Returns the next batch to send, see [`Reporting::next`](crate::reporting::Reporting::next).
     /// `open` is the number of requests under way; `at_rest` is true if that is none, and this may be the last report.
     pub fn next_batch(&mut self, at_rest: bool, open: u32, now: i64) -> Option<String> {
@@ -42,7 +49,7 @@ impl Isolate {
         mint: impl FnOnce() -> Option<String>,
     ) -> bool {
         let exchanged = match (status, self.decode(body)) {
-            (200..=299, Some(answer)) => BatchResult::Stored(answer),
+            (200..=299, Some(answer)) => BatchResult::Stored(Box::new(answer)),
             // Understood and refused: the same batch would be refused again.
             (400 | 413 | 422, _) => BatchResult::Refused,
             (409, _) => mint().map_or(BatchResult::Failed, BatchResult::Renamed),
@@ -69,8 +76,9 @@ impl Isolate {
         let behind_ms = since(self.behind_since, now);
         let held = self.stamp();
         let deployment = self.deployment.clone();
+        let health = self.breakers.open_origins(now);
         let question =
-            Question { epoch: held.epoch, deployment, behind_ms, ..Question::since(held.revision) };
+            Question { epoch: held.epoch, deployment, behind_ms, health, ..Question::since(held.revision) };
         let body = self.reporting.question(question, self.settings.control_loss_ms, now)?;
         self.schedule.asked(now);
         Some(body)
@@ -99,6 +107,10 @@ impl Isolate {
     fn hear(&mut self, answer: &Answer, now: i64) {
         self.schedule.heard(now);
         self.schedule.set_interval(answer.interval_ms, now);
+        if !answer.health.is_empty() {
+            let dice = self.draw();
+            self.breakers.hear(&answer.health, now, dice);
+        }
         if self.deployment.is_none() {
             self.deployment.clone_from(&answer.deployment);
         }

@@ -3,10 +3,10 @@
 mod alike;
 mod brakes;
 mod control;
-mod diversion;
 mod epochs;
 mod events;
 mod experiments;
+mod failover;
 mod groups;
 mod ofrep;
 mod reports;

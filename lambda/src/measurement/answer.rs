@@ -1,15 +1,20 @@
 //! Answers to isolates: the head as it was at most a quarter of a second ago, with the brakes since the isolate's revision, and
 //! with the snapshot if it is small or cannot reach the isolate in another way.
 
+mod health;
 mod snapshots;
 
 use crate::{
+    clock,
     measurement::{
-        answer::snapshots::{Lag, Snapshots},
+        answer::{
+            health::HealthWriter,
+            snapshots::{Lag, Snapshots},
+        },
         packing,
     },
     platform::Platform,
-    store::{Head, error::StoreError},
+    store::{Head, StoredHealth, error::StoreError},
 };
 use axum::{
     Json,
@@ -18,10 +23,13 @@ use axum::{
 };
 use cutover_core::{
     Revision, Stamp,
-    measurement::{answer::Answer, pace::Pace},
+    measurement::{answer::Answer, health::OpenOrigin, pace::Pace},
 };
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, MutexGuard};
+
+/// Time for which the health of origins is waited for.
+const HEALTH_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Age up to which a head answers.
 const FRESH: Duration = Duration::from_millis(250);
@@ -32,11 +40,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Shortest answer that is compressed, in bytes.
 const MIN_PACKED: usize = 1_024;
 
-/// A head and the time before it was read.
+/// Time for which the pace of reports is not read again: it changes once a minute at most.
+const PACE_KEPT: Duration = Duration::from_secs(1);
+
+/// A head, with the interval and the health that are read beside it, and the time before it was read.
 #[derive(Debug, Clone)]
 struct Word {
     head: Head,
     interval_ms: u64,
+    /// Time before the interval was read.
+    paced_at: SystemTime,
+    health: StoredHealth,
     read_at: SystemTime,
 }
 
@@ -44,8 +58,12 @@ impl Word {
     /// Returns true if the head was read at most a quarter of a second ago. A clock that went backwards says nothing about
     /// that, and the monotonic clock stands still while a process is frozen.
     fn is_fresh(&self, now: SystemTime) -> bool {
-        now.duration_since(self.read_at).is_ok_and(|age| age <= FRESH)
+        is_within(FRESH, self.read_at, now)
     }
+}
+
+fn is_within(limit: Duration, then: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(then).is_ok_and(|age| age <= limit)
 }
 
 /// Answers of one process, with what they have in common.
@@ -55,13 +73,19 @@ pub(super) struct Answers {
     pub(super) platform: Platform,
     /// Held while it is read, so that concurrent questions share one read.
     word: Mutex<Option<Word>>,
+    health_writer: HealthWriter,
     snapshots: Mutex<Snapshots>,
 }
 
 impl Answers {
     /// Creates answers that have read nothing yet.
     pub(super) fn new(platform: Platform) -> Self {
-        Self { platform, word: Mutex::default(), snapshots: Mutex::default() }
+        Self {
+            platform,
+            word: Mutex::default(),
+            health_writer: HealthWriter::default(),
+            snapshots: Mutex::default(),
+        }
     }
 
     /// Returns the answer for an isolate that holds a revision, and has known of a newer one for `behind_ms` milliseconds.
@@ -70,7 +94,7 @@ impl Answers {
     ///
     /// Fails if the head cannot be read or decoded.
     pub(super) async fn answer(&self, held: Stamp, behind_ms: u64) -> Result<Answer, StoreError> {
-        let Word { head, interval_ms, .. } = self.word().await?;
+        let Word { head, interval_ms, health, .. } = self.word().await?;
         let is_reached = head.reaches(held);
         let mut snapshot = None;
         if held < head.stamp()
@@ -90,6 +114,7 @@ impl Answers {
             brakes: head.brakes.since(since),
             brakes_after,
             interval_ms,
+            health: health.reports.open_origins(clock::now().millis()),
             snapshot: snapshot.map(|text| text.to_string()),
             ..Answer::at(head.revision)
         })
@@ -112,14 +137,59 @@ impl Answers {
             return Ok(word.clone());
         }
         let store = &self.platform.store;
-        let (head, pace) = tokio::join!(store.head(), store.pace());
-        let pace = pace.unwrap_or_else(|error| {
+        let paced = held.as_ref().filter(|word| is_within(PACE_KEPT, word.paced_at, now));
+        let paced = paced.map(|word| (word.interval_ms, word.paced_at));
+        let pace = async {
+            match paced {
+                Some(kept) => kept,
+                None => (self.read_interval_ms().await, now),
+            }
+        };
+        let known = held.as_ref().map(|word| word.health.clone()).unwrap_or_default();
+        let (head, (interval_ms, paced_at), health) =
+            tokio::join!(store.head(), pace, self.read_health(known));
+        let word = Word { head: head?, interval_ms, paced_at, health, read_at: now };
+        *held = Some(word.clone());
+        Ok(word)
+    }
+
+    /// Takes in the origins that an isolate holds open. A report that cannot be written is lost: the isolate sends it
+    /// again with its next question.
+    pub(super) async fn take_report(&self, isolate: &str, open: &[OpenOrigin]) {
+        let written = async {
+            let known = self.word().await?.health;
+            self.health_writer.write(&self.platform.store, known, isolate, open).await
+        };
+        match written.await {
+            Ok(Some(health)) => {
+                // This process need not read what it wrote.
+                if let Some(word) = self.word.lock().await.as_mut() {
+                    word.health = health;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the health of origins could not be written"),
+        }
+    }
+
+    /// Returns the health of origins, as it was known if it cannot be read in time: no answer waits for it.
+    async fn read_health(&self, known: StoredHealth) -> StoredHealth {
+        match tokio::time::timeout(HEALTH_PATIENCE, self.platform.store.health(false)).await {
+            Ok(Ok(health)) => health,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the health of origins could not be read");
+                known
+            }
+            Err(_) => known,
+        }
+    }
+
+    async fn read_interval_ms(&self) -> u64 {
+        let pace = self.platform.store.pace().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the pace of reports could not be read");
             Pace::default()
         });
-        let word = Word { head: head?, interval_ms: pace.interval_ms, read_at: now };
-        *held = Some(word.clone());
-        Ok(word)
+        pace.interval_ms
     }
 }
 
@@ -140,7 +210,13 @@ mod tests {
     #[test]
     fn a_head_answers_for_a_quarter_of_a_second_of_the_wall_clock() {
         let read_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let word = Word { head: Head::default(), interval_ms: 0, read_at };
+        let word = Word {
+            head: Head::default(),
+            interval_ms: 0,
+            paced_at: read_at,
+            health: StoredHealth::default(),
+            read_at,
+        };
         assert!(word.is_fresh(read_at) && word.is_fresh(read_at + FRESH));
         assert!(!word.is_fresh(read_at + FRESH + Duration::from_millis(1)));
         assert!(!word.is_fresh(read_at - Duration::from_millis(1)), "a clock that went backwards");

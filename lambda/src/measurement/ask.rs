@@ -74,6 +74,9 @@ async fn take_from(answers: &Answers, headers: &HeaderMap, body: Body) -> Result
     let question = read(&body)?;
     let asker = question.isolate.as_deref().unwrap_or_default();
     limited(answers.platform.limits.callers.take(asker, Instant::now()))?;
+    if !question.health.is_empty() && !asker.is_empty() {
+        answers.take_report(asker, &question.health).await;
+    }
     let failed = |error: StoreError| Refusal::new(RefusalKind::Failed, error.into());
     let mut answer = answers.answer(question.stamp(), question.behind_ms).await.map_err(failed)?;
     if answer.deployment == question.deployment {

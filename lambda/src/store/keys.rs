@@ -44,6 +44,9 @@ pub const METRICS: &str = "METRICS";
 /// Partition of evaluation: its lease, the cursor, the interval of reports.
 pub const FOLD: &str = "FOLD";
 
+/// Partition of the health of origins, which answers to isolates read and write.
+pub const HEALTH: &str = "HEALTH";
+
 /// Partition of the reasons that canaries are waiting for.
 pub const WAITING: &str = "WAITING";
 
@@ -160,6 +163,11 @@ impl Key {
     /// Key of the interval between two reports of an isolate.
     pub fn pace() -> Self {
         Self::new(FOLD, "PACE")
+    }
+
+    /// Key of the reports of isolates about origins that fail.
+    pub fn health() -> Self {
+        Self::new(HEALTH, "REPORTS")
     }
 
     /// Key of the names of the ledgers.

@@ -171,12 +171,17 @@ impl Store {
     }
 
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        self.get_with(key, true).await
+    }
+
+    /// Returns the item with a key as it is, or for half the price as it was a moment ago.
+    pub(super) async fn get_with(&self, key: &Key, is_consistent: bool) -> Result<Option<Item>, StoreError> {
         let GetItemOutput { item, .. } = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(key.attributes()))
-            .consistent_read(true)
+            .consistent_read(is_consistent)
             .send()
             .await?;
         item.map(Item::new).transpose()

@@ -211,7 +211,12 @@ fn stage<'n>(name: &'n str, stage: &str, origin: &str) -> Worker<'n> {
 pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
     let mut snapshot = Snapshot { revision: Revision(revision), ..Snapshot::default() };
     for name in ["legacy", "new"] {
-        let origin = Origin { url: origin.to_owned(), timeout_ms: 5_000, options: Default::default() };
+        let origin = Origin {
+            url: origin.to_owned(),
+            timeout_ms: 5_000,
+            options: Default::default(),
+            failover: Default::default(),
+        };
         snapshot.origins.insert(name.parse().expect("a name"), origin);
     }
     for number in 0..flags {

@@ -79,8 +79,8 @@ async fn a_head_that_hangs_holds_no_batch_and_no_question_up() {
     let platform = platform(&dynamodb, &[]).await;
     let server = Server::start(ingest::router(platform.clone())).await;
     let hang = || {
-        // The head and the pace are read side by side.
-        for _ in 0..2 {
+        // The head, the pace and the health of origins are read side by side.
+        for _ in 0..3 {
             dynamodb.proxy.on_next("x-amz-target", "GetItem", Fault::Hang);
         }
     };

@@ -9,7 +9,7 @@ mod table;
 use axum::body::Bytes;
 use cutover_core::{
     Arm, Revision,
-    measurement::{batch::Batch, question::Question},
+    measurement::{batch::Batch, health::OpenOrigin, question::Question},
 };
 use cutover_tests::{
     batches::{cell, counts, store_batch},
@@ -300,7 +300,11 @@ async fn by_itself(canary: &mut Canary) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     traffic.stop().await;
     for function in ["ask", "ingest"] {
-        let (status, answer) = ask(&stack.lambda.url(function), &Question::since(Revision(0)).encode()).await;
+        // It also holds an origin open, of which the other isolates may have to hear.
+        let health = vec![OpenOrigin { origin: function.parse().expect("a name"), open_for_ms: 60_000 }];
+        let question =
+            Question { isolate: Some("d".repeat(32)), health, ..Question::since(Revision(0)) }.encode();
+        let (status, answer) = ask(&stack.lambda.url(function), &question).await;
         assert!(status == 200 && answer["snapshot"].is_string(), "{function}: {status} {answer:#}");
     }
     // The receiver was down at first; what it missed comes again.

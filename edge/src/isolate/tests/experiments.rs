@@ -3,7 +3,7 @@
 mod bounds;
 mod guardrails;
 
-use super::{answer, groups::holding, snapshot};
+use super::{answer, failover::failed, groups::holding, snapshot};
 use crate::{
     isolate::Isolate,
     settings::Settings,
@@ -260,7 +260,7 @@ fn while_the_new_backend_is_spared_no_variant_of_its_flag_has_users() {
     let mut isolate = running();
     let new = isolate.rules().unwrap().routes()[0].new;
     while answer(&isolate, &format!("{PAGE}\n\0\n{treated}"), 100_000).reason() != Reason::Diverted {
-        isolate.note_result(new, isolate.generation(), true, 100_000);
+        failed(&mut isolate, new, 100_000);
     }
     for user in [&control, &treated] {
         end(&mut isolate, PAGE, user, (200, 5), 100);
