@@ -1,6 +1,7 @@
 // Sending a decided request to its backend, and the response back to the client. Whatever fails between, the client gets
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
+import { mayCache, sendCached } from "./cache.js";
 import { claimComparison } from "./compare.js";
 import { refusalOf, unchecked } from "./guard.js";
 import {
@@ -36,6 +37,7 @@ import {
   NEW,
   NO_ROUTE,
   REASON,
+  REASON_CACHED,
   REASON_FALLBACK,
   REASON_GUARDED,
   REASON_INTERNAL,
@@ -166,8 +168,9 @@ function forwardPlain(forwarded) {
       resolve(recover(forwarded, error, undefined));
     };
     try {
-      const { origin, url, request, decision, env } = forwarded;
-      const response = send(origin, url, request, env);
+      const { origin, url, request, decision, env, table } = forwarded;
+      const isCached = table.caches !== null && mayCache(forwarded);
+      const response = isCached ? sendCached(forwarded) : send(origin, url, request, env);
       // Without a body to copy there is time while the backend works.
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       response.then((response) => {
@@ -262,8 +265,9 @@ function finish(forwarded, response, status) {
     if (given >= 502 && given <= 504 && mayFallBack(forwarded, response)) {
       return recover(forwarded, undefined, response);
     }
-    // What an adapter answers without its backend says nothing of that.
-    if (decision & NEW && adapted?.isOwn !== true) noteResult(forwarded, isFailure(status));
+    // What an adapter or a cache answers without the backend says nothing of that.
+    const isCached = (decision & REASON) === REASON_CACHED;
+    if (decision & NEW && adapted?.isOwn !== true && !isCached) noteResult(forwarded, isFailure(status));
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
       context.waitUntil(
@@ -278,7 +282,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    if (table.groups !== null) {
+    if (table.groups !== null && !isCached) {
       // Of an adapted request the backend's own responses report them, which the client does not get.
       noteEvents(forwarded, decision & ADAPT ? forwarded.events : eventsIn(response.headers));
     }
