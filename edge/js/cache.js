@@ -216,11 +216,17 @@ async function removed(tags, { cache }) {
  * @param {WantedResponse} wanted
  */
 function told(response, { ttl, stale, tags }) {
+  // With a status that no standard knows it cannot be built again. The platform keeps none of those.
+  if (response.status < 200 || response.status > 599) return response;
   const head = HEAD.map((name) => response.headers.get(name) ?? ABSENT).join("\n");
   const cookies = response.headers.has("set-cookie");
   const told = new Response(response.body, response);
   told.headers.delete(FAILED);
-  told.headers.set(DIRECTIVE, core.cache_directive(head, response.status, cookies, ttl, stale));
+  // Headers of the connection to the backend are no part of a kept response.
+  for (const name of told.headers.get("connection")?.match(/[\w-]+/g) ?? []) told.headers.delete(name);
+  const directive = core.cache_directive(head, response.status, cookies, ttl, stale);
+  if (directive === undefined) told.headers.delete(DIRECTIVE);
+  else told.headers.set(DIRECTIVE, directive);
   const own = response.headers.get(TAGS);
   const all = own === null ? tags : [...tags, own];
   if (all.length > 0) told.headers.set(TAGS, all.join(","));

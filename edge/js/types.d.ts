@@ -370,5 +370,5 @@ interface Core {
   guard_lines(): string;
 
   is_edge_holder(authorization: string | undefined, env: Env): boolean;
-  cache_directive(head: string, status: number, setsCookie: boolean, ttl: number, stale: number): string;
+  cache_directive(head: string, status: number, setsCookie: boolean, ttl: number, stale: number): string | undefined;
 }

@@ -77,15 +77,15 @@ async function fill(path, request, env, entry) {
   const response = await env.INNER.fetch(new Request(request.url, { headers }));
   if (response.status === 304 && entry !== undefined) {
     const merged = new Headers(entry.response.headers);
-    for (const [name, value] of response.headers) merged.set(name, value);
-    const told = directive(merged);
+    for (const [name, value] of response.headers) if (name !== "content-length") merged.set(name, value);
+    const told = directive(merged, 200);
     const renewed = kept(new Response(null, { status: entry.response.status, headers: merged }), entry.body, told);
     if (told.isKept) entries.set(path, renewed);
     else entries.delete(path);
     return { ...renewed, result: "REVALIDATED" };
   }
   const body = await response.arrayBuffer();
-  const told = directive(response.headers);
+  const told = directive(response.headers, response.status);
   const got = kept(response, body, told);
   if (told.isKept) {
     if (entries.size >= MAX_ENTRIES) entries.delete(entries.keys().next().value);
@@ -96,12 +96,12 @@ async function fill(path, request, env, entry) {
   return { ...got, result: told.isKept ? "MISS" : "BYPASS" };
 }
 
-function directive(headers) {
+function directive(headers, status) {
   const text = headers.get(DIRECTIVE) ?? "";
   const seconds = (name) => Number(new RegExp(`(?:^|[, ])${name}=(\\d+)`).exec(text)?.[1] ?? 0);
   // The platform would keep a response without a directive for hours. The Worker must send one.
-  if (text === "") throw new Error("a response without a directive");
-  return { isKept: !/no-store/.test(text), fresh: seconds("max-age"), stale: seconds("stale-while-revalidate") };
+  if (text === "" && status <= 599) throw new Error("a response without a directive");
+  return { isKept: text !== "" && !/no-store/.test(text), fresh: seconds("max-age"), stale: seconds("stale-while-revalidate") };
 }
 
 function kept(response, body, { isKept, fresh, stale }) {

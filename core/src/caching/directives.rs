@@ -21,6 +21,7 @@ impl Directives {
     pub(super) fn read(text: &str) -> Self {
         let mut directives = Self::default();
         for (name, value) in items(text) {
+            let value = unquoted(value);
             let seconds = || Some(seconds(value).unwrap_or_default());
             match name.to_ascii_lowercase().as_str() {
                 "no-store" | "private" | "no-cache" => directives.is_refused = true,
@@ -35,6 +36,13 @@ impl Directives {
             }
         }
         directives
+    }
+
+    /// Reads the directives of a header for caches alone. `None` if it is no dictionary of structured fields (RFC 9651), or
+    /// has a value of a wrong type: such a header counts as if it were not there (RFC 9213, section 2.1).
+    pub(super) fn read_targeted(text: &str) -> Option<Self> {
+        let is_whole = items(text).all(|(name, value)| is_key(name) && is_value(name, value));
+        (is_whole && !text.trim().is_empty()).then(|| Self::read(text))
     }
 
     /// Returns true if no directive was read that a cache knows.
@@ -54,8 +62,7 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Splits a header at its commas, and each item at its first equals sign. Commas in quotes do not count; quotes around a
-/// value are taken off.
+/// Splits a header at its commas, and each item at its first equals sign. Commas in quotes do not count.
 fn items(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut is_quoted = false;
     let mut is_escaped = false;
@@ -71,10 +78,28 @@ fn items(text: &str) -> impl Iterator<Item = (&str, &str)> {
     });
     parts.map(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let value = value.trim();
-        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        (name.trim(), unquoted.unwrap_or(value))
+        (name.trim(), value.trim())
     })
+}
+
+/// Takes the quotes off a value.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+/// Returns true for a key of a dictionary.
+fn is_key(name: &str) -> bool {
+    let is_later = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte);
+    name.starts_with(|first: char| first.is_ascii_lowercase() || first == '*') && name.bytes().all(is_later)
+}
+
+/// Returns true for a value that an item can have: seconds where they are meant, elsewhere anything that is printable.
+fn is_value(name: &str, value: &str) -> bool {
+    let bare = value.split(';').next().unwrap_or_default();
+    match name {
+        "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error" => seconds(bare).is_some(),
+        _ => value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +130,18 @@ mod tests {
         }
         for text in ["private=\"set-cookie\"", "No-Cache", "no-cache=\"a, b\", max-age=9", ",,no-store"] {
             assert!(Directives::read(text).is_refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_for_caches_alone_is_read_whole_or_not_at_all() {
+        for good in ["max-age=60", "max-age=60, private", "no-store", "max-age=60;a=b, foo=\"x, y\", bar"] {
+            assert!(Directives::read_targeted(good).is_some(), "{good}");
+        }
+        for wrong in
+            ["", " ", "max-age=10000, &&&&&", "max-age=\"10000\"", "max-age", "Max-Age=1", "a=\u{e9}"]
+        {
+            assert_eq!(Directives::read_targeted(wrong), None, "{wrong}");
         }
     }
 

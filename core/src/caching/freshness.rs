@@ -24,6 +24,14 @@ pub struct ResponseHead<'a> {
     pub sets_cookie: bool,
 }
 
+impl ResponseHead<'_> {
+    /// Returns true if no header says for how long the response is fresh.
+    fn says_nothing(&self) -> bool {
+        let directives = self.cdn_cache_control.or(self.cache_control).map(Directives::read);
+        directives.is_none_or(|directives| directives.says_nothing()) && self.expires.is_none()
+    }
+}
+
 /// Statuses whose responses are cached for the seconds of the route if the backend says nothing.
 const CACHED_BY_RULE: [u16; 6] = [200, 203, 204, 300, 301, 308];
 
@@ -34,19 +42,24 @@ const NEVER_CACHED: [u16; 7] = [206, 304, 401, 407, 408, 425, 429];
 /// Returns the directive by which the platform caches a response that arrived at a time, in milliseconds since 1970. It is
 /// always explicit: without one the platform would cache many responses for hours, and give old ones for ever while the
 /// backend fails. `ttl` and `stale` are those of [`CacheRules`](super::CacheRules).
-pub fn directive(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64) -> String {
-    match lifetime(head, ttl, now) {
-        Some((fresh, may_be_stale)) => {
-            let stale = if may_be_stale { stale } else { 0 };
-            format!("public, max-age={fresh}, stale-while-revalidate={stale}, stale-if-error=0")
+///
+/// A 304 says that a kept response is still the same one. It has a directive only if it says for how long; otherwise `None`,
+/// and that of the kept response goes on.
+pub fn directive(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64) -> Option<String> {
+    let is_unchanged = head.status == 304;
+    let whole = ResponseHead { status: if is_unchanged { 200 } else { head.status }, ..*head };
+    match lifetime(&whole, ttl, stale, now) {
+        Some((fresh, stale)) => {
+            Some(format!("public, max-age={fresh}, stale-while-revalidate={stale}, stale-if-error=0"))
         }
-        None => "no-store".to_owned(),
+        None if is_unchanged && head.says_nothing() => None,
+        None => Some("no-store".to_owned()),
     }
 }
 
-/// Returns the seconds for which a response is fresh from now on, and if it may be given behind them; `None` if it is not
-/// to be kept.
-fn lifetime(head: &ResponseHead<'_>, ttl: Option<u32>, now: i64) -> Option<(u64, bool)> {
+/// Returns the seconds for which a response is fresh from now on, and those behind them in which it may still be given;
+/// `None` if it is not to be kept.
+fn lifetime(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64) -> Option<(u64, u64)> {
     let is_final = (200..500).contains(&head.status) && !NEVER_CACHED.contains(&head.status);
     if !is_final
         || head.sets_cookie
@@ -54,7 +67,7 @@ fn lifetime(head: &ResponseHead<'_>, ttl: Option<u32>, now: i64) -> Option<(u64,
     {
         return None;
     }
-    let targeted = head.cdn_cache_control.map(Directives::read).filter(|targeted| !targeted.says_nothing());
+    let targeted = head.cdn_cache_control.and_then(Directives::read_targeted);
     let directives = targeted.unwrap_or_else(|| head.cache_control.map(Directives::read).unwrap_or_default());
     if directives.is_refused {
         return None;
@@ -67,7 +80,8 @@ fn lifetime(head: &ResponseHead<'_>, ttl: Option<u32>, now: i64) -> Option<(u64,
     let whole = told.or(by_rule)?.min(super::MAX_CACHED_SECONDS.into());
     let fresh = whole.saturating_sub(age(head, now));
     // What is not fresh is not kept either: the next request would ask the backend in any case.
-    (fresh > 0).then_some((fresh, !directives.must_revalidate && directives.stale != Some(0)))
+    let stale = if directives.must_revalidate { 0 } else { directives.stale.unwrap_or(stale.into()) };
+    (fresh > 0).then_some((fresh, stale.min(super::MAX_CACHED_SECONDS.into())))
 }
 
 /// Returns the seconds from the date of a response to its `Expires`; 0 if that is no date.
@@ -111,7 +125,7 @@ mod tests {
     }
 
     fn fresh(head: &ResponseHead<'_>, ttl: Option<u32>) -> Option<u64> {
-        lifetime(head, ttl, NOW).map(|(fresh, _)| fresh)
+        lifetime(head, ttl, 0, NOW).map(|(fresh, _)| fresh)
     }
 
     #[test]
@@ -193,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_directive_is_always_explicit() {
-        let told = |text| directive(&ResponseHead { cache_control: Some(text), ..ok() }, None, 30, NOW);
+        let told =
+            |text| directive(&ResponseHead { cache_control: Some(text), ..ok() }, None, 30, NOW).unwrap();
         assert_eq!(told("max-age=9"), "public, max-age=9, stale-while-revalidate=30, stale-if-error=0");
         for strict in ["max-age=9, must-revalidate", "s-maxage=9", "max-age=9, stale-while-revalidate=0"] {
             assert_eq!(
@@ -202,8 +217,24 @@ mod tests {
                 "{strict}"
             );
         }
+        let longer = "public, max-age=9, stale-while-revalidate=99, stale-if-error=0";
+        assert_eq!(told("max-age=9, stale-while-revalidate=99"), longer, "the backend's word");
         assert_eq!(told("no-store"), "no-store");
         assert_eq!(told(""), "no-store");
+    }
+
+    #[test]
+    fn an_unchanged_response_stays_as_it_was_kept_unless_it_is_said_for_how_long() {
+        let unchanged = ResponseHead { status: 304, ..ok() };
+        assert_eq!(directive(&unchanged, None, 0, NOW), None);
+        let told =
+            |text, ttl| directive(&ResponseHead { cache_control: Some(text), ..unchanged }, ttl, 0, NOW);
+        let fresh =
+            |seconds| format!("public, max-age={seconds}, stale-while-revalidate=0, stale-if-error=0");
+        assert_eq!(told("public", Some(60)), Some(fresh(60)));
+        assert_eq!(told("max-age=9", None), Some(fresh(9)));
+        assert_eq!(told("max-age=0", None), Some("no-store".to_owned()));
+        assert_eq!(told("no-store", Some(60)), Some("no-store".to_owned()));
     }
 
     proptest! {
@@ -226,10 +257,10 @@ mod tests {
                 age: age.as_deref(),
                 ..ResponseHead::default()
             };
-            if let Some((fresh, _)) = lifetime(&head, ttl, now) {
+            if let Some((fresh, _)) = lifetime(&head, ttl, 0, now) {
                 prop_assert!((1..=u64::from(super::super::MAX_CACHED_SECONDS)).contains(&fresh));
                 prop_assert!(status < 500);
-                let refused = |text: &str| text.to_ascii_lowercase().trim() == "no-store";
+                let refused = |text: &str| text.trim() == "no-store";
                 prop_assert!(!cdn.as_deref().is_some_and(refused));
             }
         }

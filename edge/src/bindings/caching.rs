@@ -5,9 +5,10 @@ use cutover_core::caching::{ResponseHead, directive};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Returns the directive by which the platform caches a response. `head` is lines: the values of `Cache-Control`,
-/// `CDN-Cache-Control`, `Expires`, `Date`, `Age` and `Vary`, or [`ABSENT`]. `ttl` is negative if the route has none.
+/// `CDN-Cache-Control`, `Expires`, `Date`, `Age` and `Vary`, or [`ABSENT`]. `ttl` is negative if the route has none. `None` if
+/// that of the response that is kept goes on.
 #[wasm_bindgen]
-pub fn cache_directive(head: &str, status: u16, sets_cookie: bool, ttl: i32, stale: u32) -> String {
+pub fn cache_directive(head: &str, status: u16, sets_cookie: bool, ttl: i32, stale: u32) -> Option<String> {
     let mut lines = head.split('\n').map(|line| Some(line).filter(|line| *line != ABSENT));
     let mut line = || lines.next().flatten();
     let head = ResponseHead {

@@ -28,7 +28,6 @@ const FRESH: &str = "cache-control=max-age%3D600";
 #[derive(Debug, Clone)]
 struct Got {
     method: Method,
-    uri: Uri,
     headers: HeaderMap,
 }
 
@@ -66,7 +65,7 @@ async fn answer(
 ) -> Response {
     let number = {
         let mut log = log.lock().unwrap();
-        log.push(Got { method, uri: uri.clone(), headers: headers.clone() });
+        log.push(Got { method, headers: headers.clone() });
         log.len()
     };
     let mut status = StatusCode::OK;
@@ -273,6 +272,26 @@ async fn an_old_response_is_given_while_a_new_one_is_fetched() {
         }
         assert!(since.elapsed() < PATIENCE, "the response stays {first}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_is_still_the_same_is_kept_on_and_one_of_no_standard_passes() {
+    let cached = Cached::start("{ ttl_seconds: 1 }").await;
+    let target = "/a?etag=%22one%22&connection=x-hop&x-hop=1";
+    let first = cached.get(target, &[]).await;
+    assert_eq!(first.header("x-hop"), None, "a header of the connection to the backend");
+    let since = Instant::now();
+    while cached.new.requests() == 1 {
+        assert_eq!(text(&cached.get(target, &[]).await), text(&first));
+        assert!(since.elapsed() < PATIENCE, "it never expires");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(cached.new.got()[1].headers["if-none-match"], "\"one\"");
+    let again = cached.get(target, &[]).await;
+    assert_eq!((is_cached(&again), text(&again)), (true, text(&first)), "kept on for another second");
+    for _ in 0..2 {
+        assert_eq!(cached.get("/b?status=999", &[]).await.status, 999);
     }
 }
 
