@@ -5,6 +5,7 @@
 //! the management functions, the command line and the tests, so all of them decide alike.
 
 pub mod adapter;
+pub mod caching;
 #[cfg(feature = "config")]
 pub mod canary;
 pub mod compare;

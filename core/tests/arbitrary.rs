@@ -121,6 +121,7 @@ fn route() -> impl Strategy<Value = Route> {
             error_statuses: Vec::new(),
             fallback: Fallback::default(),
             guard: None,
+            cache: None,
         },
     )
 }

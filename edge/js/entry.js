@@ -7,6 +7,7 @@ import { pathAndQuery, plainUrl, sleep } from "./http.js";
 import { identify, needsVerification } from "./identity.js";
 import { evaluate, isEvaluation } from "./ofrep.js";
 import { pack } from "./pack.js";
+import { isPurge, purge } from "./purge.js";
 import { ask } from "./question.js";
 import { drain } from "./report.js";
 import { currentTable, renewTable, replaceBrokenCore } from "./table.js";
@@ -63,6 +64,8 @@ function handle(request, env, context) {
   }
 }
 
+export { Answers } from "./cache.js";
+
 export default { fetch: handle };
 
 /**
@@ -92,6 +95,7 @@ async function prepareAndForward(request, env, context, url, decision) {
           else core.refresh(env, context);
           return await track(request, env, context, url);
         }
+        if (isPurge(url)) return await purge(request, env, context);
         await boot(env, context);
         const authorization = headers.get("authorization") ?? undefined;
         return core.own_path(request.method + "\n" + url, authorization, env);

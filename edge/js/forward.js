@@ -2,6 +2,7 @@
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { NO_BYTES } from "./body.js";
+import { mayCache, sendCached } from "./cache.js";
 import { claimComparison } from "./compare.js";
 import {
   checkAvoided,
@@ -51,6 +52,7 @@ import {
   NO_ROUTE,
   PROBE,
   REASON,
+  REASON_CACHED,
   REASON_FALLBACK,
   REASON_GUARDED,
   REASON_INTERNAL,
@@ -189,8 +191,9 @@ function forwardPlain(forwarded) {
       resolve(recover(forwarded, error, undefined));
     };
     try {
-      const { origin, url, request, decision, env } = forwarded;
-      const response = send(origin, url, request, env);
+      const { origin, url, request, decision, env, table } = forwarded;
+      const isCached = table.caches !== null && mayCache(forwarded);
+      const response = isCached ? sendCached(forwarded) : send(origin, url, request, env);
       // Without a body to copy there is time while the backend works.
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
       response.then((response) => {
@@ -306,8 +309,9 @@ function finish(forwarded, response, status) {
     if (given >= 502 && given <= 504 && (mayRetry(forwarded, response) || mayFallBack(forwarded, response))) {
       return recover(forwarded, undefined, response);
     }
-    // What an adapter answers without its backend says nothing of that.
-    if (adapted?.isOwn === true) noteUnknown(table, position, decision);
+    // What an adapter or a cache answers without the backend says nothing of that.
+    const isCached = (decision & REASON) === REASON_CACHED;
+    if (adapted?.isOwn === true || isCached) noteUnknown(table, position, decision);
     else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status);
     first?.body?.cancel().catch(() => {});
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
@@ -324,7 +328,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    if (table.groups !== null) {
+    if (table.groups !== null && !isCached) {
       // Of an adapted request the backend's own responses report them, which the client does not get.
       noteEvents(forwarded, decision & ADAPT ? forwarded.events : eventsIn(response.headers));
     }

@@ -16,6 +16,7 @@ const NO_TABLE = {
   compare: null,
   hides: null,
   guards: null,
+  caches: null,
   fallback: null,
   failover: null,
   groups: null,

@@ -9,6 +9,8 @@ interface Env extends IdentityProvider {
   /** URL of the function that answers questions; ingest answers them too. */
   ASK_URL?: string;
   STRIP_REQUEST_HEADERS?: string;
+  /** In place of the platform's cache where there is none: a service with the entrypoint `Answers` behind it. */
+  CACHE_STANDIN?: Fetcher;
   CUTOVER_INGEST_SECRET?: string;
   CUTOVER_FORCE_SECRET?: string;
 }
@@ -126,6 +128,8 @@ interface Table {
   hides: boolean[] | null;
   /** By route: requests are checked by a guard. Null as a whole if no route has one. */
   guards: boolean[] | null;
+  /** By route. Null as a whole if no route is cached. */
+  caches: (CacheRules | null)[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
   /** By origin. Null as a whole if none has help if it fails. */
@@ -142,6 +146,29 @@ interface Table {
   reasons: string[];
   /** Not from the core: the inputs include the user of a token. */
   readsTokens: boolean;
+}
+
+/** The rules by which responses of a route are cached, see `CacheColumn` in edge/src/bindings/table.rs. */
+interface CacheRules {
+  /** Seconds for which a response is fresh if the backend does not say so; null if it is not cached then. */
+  ttl: number | null;
+  /** Seconds behind these for which it is given while another one is fetched. */
+  stale: number;
+  /** Request headers that a backend gets. */
+  headers: string[];
+  tags: string[];
+  version: number;
+}
+
+/** What the entrypoint behind the cache must know to have a response. */
+interface WantedResponse {
+  url: string;
+  origin: Origin;
+  headers: HeaderPair[];
+  /** Negative if the route has none. */
+  ttl: number;
+  stale: number;
+  tags: string[];
 }
 
 /** A request whose responses are compared. */
@@ -356,4 +383,7 @@ interface Core {
 
   guard(packed: string, route: number, generation: number, body: Uint8Array, isTooLarge: boolean): number;
   guard_lines(): string;
+
+  is_edge_holder(authorization: string | undefined, env: Env): boolean;
+  cache_directive(head: string, status: number, setsCookie: boolean, ttl: number, stale: number): string | undefined;
 }

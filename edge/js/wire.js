@@ -35,6 +35,7 @@ export const REASON_FALLBACK = 9 << 15;
 export const REASON_INTERNAL = 10 << 15;
 export const REASON_DIVERTED = 12 << 15;
 export const REASON_GUARDED = 15 << 15;
+export const REASON_CACHED = 16 << 15;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
 // bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the

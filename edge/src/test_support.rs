@@ -34,6 +34,7 @@ pub fn snapshot(revision: u64, share: PartsPerMillion) -> Snapshot {
         error_statuses: Vec::new(),
         fallback: Fallback::default(),
         guard: None,
+        cache: None,
     });
     snapshot
 }

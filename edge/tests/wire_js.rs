@@ -92,6 +92,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("REASON_INTERNAL", reason(Reason::Internal)),
         ("REASON_DIVERTED", reason(Reason::Diverted)),
         ("REASON_GUARDED", reason(Reason::Guarded)),
+        ("REASON_CACHED", reason(Reason::Cached)),
         ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
         ("MAX_MS", PackedOutcome::MAX_MS),

@@ -25,6 +25,9 @@ pub enum Edge {
     },
 }
 
+/// Name of the stand-in for the platform's cache, which all isolates share.
+const CACHE: &str = "cache";
+
 fn worker_name(isolate: usize) -> String {
     format!("edge{isolate}")
 }
@@ -111,9 +114,10 @@ fn start(store: &KvServer, port: u16, variables: &BTreeMap<&str, String>, isolat
     let workers: Vec<Worker<'_>> = names
         .iter()
         .map(|name| {
-            let worker = Worker::edge(name, store.port()).on_port(port);
+            let worker = Worker::edge(name, store.port()).on_port(port).cached_by(CACHE);
             variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))
         })
+        .chain([Worker::cache(CACHE, &names[0])])
         .collect();
     Workerd::start(&workers)
 }

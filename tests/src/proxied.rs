@@ -71,14 +71,31 @@ impl SingleRouteWorker {
         Self::on_store(KvServer::holding(snapshot).await, variables, |worker| worker)
     }
 
+    /// Starts the Worker with a configuration and variables, and a stand-in for the platform's cache.
+    pub async fn cached(yaml: &str, variables: &[(&str, &str)]) -> Self {
+        let kv = KvServer::configured(yaml).await;
+        let worker = Self::worker(&kv, variables).cached_by("cache");
+        Self { workerd: Workerd::start(&[worker, Worker::cache("cache", "edge")]), kv }
+    }
+
     fn on_store(
         kv: KvServer,
         variables: &[(&str, &str)],
         prepare: impl FnOnce(Worker<'static>) -> Worker<'static>,
     ) -> Self {
+        let worker = prepare(Self::worker(&kv, variables));
+        Self { workerd: Workerd::start(&[worker]), kv }
+    }
+
+    fn worker(kv: &KvServer, variables: &[(&str, &str)]) -> Worker<'static> {
         let worker = Worker::edge("edge", kv.port());
-        let worker = variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value));
-        Self { workerd: Workerd::start(&[prepare(worker)]), kv }
+        variables.iter().fold(worker, |worker, (name, value)| worker.with(name, *value))
+    }
+
+    /// Tells the stand-in for the platform's cache what to do, see tests/vectors/cache.js.
+    pub async fn steer_cache(&self, order: &str) {
+        let answer = http::send(self.workerd.port("cache"), "POST", &format!("/{order}"), &[], b"").await;
+        assert_eq!(answer.status, 204, "{order}");
     }
 
     /// Returns the state of the isolate, as the holder of the edge token sees it.

@@ -14,7 +14,8 @@ pub struct Worker<'a> {
     modules: Vec<(&'a str, &'static str, Vec<u8>)>,
     text: Vec<(String, String)>,
     flags: Vec<&'a str>,
-    services: Vec<(&'a str, &'a str)>,
+    /// Names of bindings, the Workers that they lead to, and their entrypoints, empty for the default one.
+    services: Vec<(&'a str, &'a str, &'a str)>,
     kv: Option<u16>,
     port: u16,
 }
@@ -94,9 +95,26 @@ impl<'a> Worker<'a> {
     }
 
     /// Binds another Worker of the same process.
-    pub fn bound_to(mut self, binding: &'a str, worker: &'a str) -> Self {
-        self.services.push((binding, worker));
+    pub fn bound_to(self, binding: &'a str, worker: &'a str) -> Self {
+        self.bound_to_entrypoint(binding, worker, "")
+    }
+
+    /// Binds an entrypoint of a Worker of the same process.
+    pub fn bound_to_entrypoint(mut self, binding: &'a str, worker: &'a str, entrypoint: &'a str) -> Self {
+        self.services.push((binding, worker, entrypoint));
         self
+    }
+
+    /// Returns a stand-in for the platform's cache, in front of the cached entrypoint of a Worker. That one is bound to it by
+    /// [`Worker::cached_by`].
+    pub fn cache(name: &'a str, of: &'a str) -> Self {
+        let file = paths::root().join("tests/vectors/cache.js");
+        Self::javascript(name, &file).bound_to_entrypoint("INNER", of, "Answers")
+    }
+
+    /// Puts a stand-in for the platform's cache in front of the Worker's cached entrypoint.
+    pub fn cached_by(self, cache: &'a str) -> Self {
+        self.bound_to("CACHE_STANDIN", cache)
     }
 
     /// Sets an environment variable.
@@ -213,8 +231,12 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
             writeln!(bindings, "(name = \"{name}\", text = {}),", serde_json::json!(value))
                 .expect("writing to a string cannot fail");
         }
-        for (name, service) in &worker.services {
-            writeln!(bindings, "(name = \"{name}\", service = \"{service}\"),")
+        for (name, service, entrypoint) in &worker.services {
+            let entrypoint = match *entrypoint {
+                "" => String::new(),
+                entrypoint => format!(", entrypoint = \"{entrypoint}\""),
+            };
+            writeln!(bindings, "(name = \"{name}\", service = (name = \"{service}\"{entrypoint})),")
                 .expect("writing to a string cannot fail");
         }
         if let Some(port) = worker.kv {

@@ -3,7 +3,7 @@
 use cutover_core::Reason;
 
 /// All reasons, in the order in which the edge meets them.
-pub(super) const ORDER: [Reason; 16] = [
+pub(super) const ORDER: [Reason; 17] = [
     Reason::NoSnapshot,
     Reason::NoRoute,
     Reason::Emergency,
@@ -17,6 +17,7 @@ pub(super) const ORDER: [Reason; 16] = [
     Reason::Braked,
     Reason::Diverted,
     Reason::Guarded,
+    Reason::Cached,
     Reason::Unadapted,
     Reason::Fallback,
     Reason::Internal,
@@ -26,7 +27,7 @@ pub(super) const ORDER: [Reason; 16] = [
 pub(super) fn arm(reason: Reason) -> &'static str {
     match reason {
         Reason::Whitelisted => "new",
-        Reason::Rollout | Reason::Experiment => "either",
+        Reason::Rollout | Reason::Experiment | Reason::Cached => "either",
         Reason::Guarded => "none",
         Reason::Emergency
         | Reason::Disabled
@@ -62,6 +63,7 @@ pub(super) fn meaning(reason: Reason) -> &'static str {
         Reason::Braked => "a change that lowered the flag has just been made",
         Reason::Experiment => "the user's variant in the experiment of the flag",
         Reason::Guarded => "the guard of the route refused the request",
+        Reason::Cached => "a cache gave the response, no backend was asked",
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod adapter;
+mod cache;
 mod canary;
 mod compare;
 mod contradiction;

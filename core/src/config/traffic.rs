@@ -1,7 +1,7 @@
 //! Reads origins and routes.
 
 use super::{
-    compare, failover, guard,
+    cache, compare, failover, guard,
     matcher::matcher,
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
@@ -136,6 +136,12 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         cursor.choice(&choices, "is not a kind of fallback", hint)
     });
     let guard = fields.read("guard", |cursor| guard::read(cursor, !adapt.is_empty()));
+    let beside = cache::Beside {
+        matcher: matcher.as_ref(),
+        is_adapted: !adapt.is_empty(),
+        hides_errors: error_when.is_some(),
+    };
+    let cache = fields.read("cache", |cursor| cache::read(cursor, &beside));
     fields.finish();
     Some(Route {
         id: id?,
@@ -150,6 +156,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         error_statuses,
         fallback: fallback.unwrap_or_default(),
         guard,
+        cache,
     })
 }
 

@@ -332,6 +332,7 @@ impl Compiled<'_> {
             error_statuses: route.error_statuses.clone(),
             fallback: route.fallback,
             guard: route.guard.clone(),
+            cache: route.cache.clone(),
             slow_limits: flag
                 .and_then(|_| snapshot.canaries.get(&route.flag))
                 .map(|label| label.limits(&route.id)),

@@ -2,6 +2,7 @@
 //! name.
 
 use crate::{
+    caching::CacheRules,
     compare::{Comparison, HiddenError},
     decision::input::Input,
     graphql::Guard,
@@ -65,6 +66,8 @@ pub struct CompiledRoute {
     pub fallback: Fallback,
     /// Checks that GraphQL requests must pass before a backend gets them.
     pub guard: Option<Guard>,
+    /// Rules by which responses are cached; `None` if none is.
+    pub cache: Option<CacheRules>,
     /// Limits above which a response is slow; `None` if the flag has no active canary.
     pub slow_limits: Option<SlowLimits>,
 }

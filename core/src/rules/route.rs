@@ -11,6 +11,7 @@
 //! ```
 
 use crate::{
+    caching::CacheRules,
     compare::{Comparison, HiddenError},
     graphql::Guard,
     request::identity::{Source, default_sources, is_default},
@@ -54,6 +55,9 @@ pub struct Route {
     /// Checks that GraphQL requests must pass before a backend gets them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Rules by which responses are cached; `None` if none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRules>,
 }
 
 /// Failures of the new backend after which legacy serves the same request, if it can be sent a second time: safe

@@ -1,5 +1,6 @@
 //! The functions that JavaScript calls, compiled for WebAssembly only.
 
+pub mod caching;
 pub mod comparisons;
 pub mod entry;
 pub mod exchanges;

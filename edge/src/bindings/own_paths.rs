@@ -39,6 +39,12 @@ pub fn own_path(packed: &str, authorization: Option<String>, env: Env) -> Result
     respond(status, Some(&body))
 }
 
+/// Returns true if a request brings the edge token.
+#[wasm_bindgen]
+pub fn is_edge_holder(authorization: Option<String>, env: Env) -> bool {
+    is_holder(authorization.as_deref(), &env)
+}
+
 /// Builds a response. One that asks for patience says for how long.
 pub(super) fn respond(status: u16, body: Option<&str>) -> Result<web_sys::Response, JsValue> {
     let kind = if status == 200 { "application/json" } else { "application/problem+json" };

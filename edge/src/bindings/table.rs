@@ -7,6 +7,7 @@ use crate::{
 use cutover_core::{
     Reason,
     adapter::Program,
+    caching::CacheRules,
     decision::route::CompiledOrigin,
     rules::{origin::OriginOptions, route::Fallback},
 };
@@ -43,6 +44,8 @@ struct Table<'i> {
     hides: Option<Vec<bool>>,
     /// For each route, true if its requests are checked by a guard; `None` altogether if no route has one.
     guards: Option<Vec<bool>>,
+    /// For each route, the rules by which its responses are cached.
+    caches: PerRoute<CacheColumn<'i>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
     /// For each origin with a secondary, a retry or a path for its health, and for each secondary, see
@@ -60,6 +63,22 @@ struct Table<'i> {
 /// Position of an origin's secondary, -1 if it has none; true if a failed request may be sent to it a second time; true
 /// if it says at a path of its own how it is.
 type FailoverOptions = (i32, bool, bool);
+/// The rules by which the responses of a route are cached, see [`CacheRules`].
+#[derive(Serialize)]
+struct CacheColumn<'i> {
+    ttl: Option<u32>,
+    stale: u32,
+    headers: &'i [String],
+    tags: &'i [String],
+    version: u32,
+}
+
+impl<'i> CacheColumn<'i> {
+    fn of(rules: &'i CacheRules) -> Self {
+        let CacheRules { ttl_seconds, stale_seconds, headers, tags, version } = rules;
+        Self { ttl: *ttl_seconds, stale: *stale_seconds, headers, tags, version: *version }
+    }
+}
 
 type AdapterProgram<'i> = (&'i str, &'i [String], &'i [String], Option<CommonHeaders<'i>>);
 
@@ -133,6 +152,9 @@ pub fn table() -> String {
             guards: routes()
                 .any(|route| route.guard.is_some())
                 .then(|| routes().map(|route| route.guard.is_some()).collect()),
+            caches: routes()
+                .any(|route| route.cache.is_some())
+                .then(|| routes().map(|route| route.cache.as_ref().map(CacheColumn::of)).collect()),
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),

@@ -252,6 +252,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             error_statuses: Vec::new(),
             fallback: Fallback::default(),
             guard: None,
+            cache: None,
         });
     }
     snapshot

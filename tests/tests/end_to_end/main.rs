@@ -57,6 +57,7 @@ mod questions;
 mod reaction;
 mod records;
 mod release;
+mod response_cache;
 mod restore;
 mod retries;
 mod rotation;
