@@ -1,7 +1,7 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
 import { enableReports } from "./report.js";
 import { core, replaceCore } from "./wasm.js";
-import { INPUT_JWT } from "./wire.js";
+import { INPUT_CLAIM, INPUT_JWT } from "./wire.js";
 
 /** @type {Table} */
 const NO_TABLE = {
@@ -16,6 +16,7 @@ const NO_TABLE = {
   compare: null,
   hides: null,
   guards: null,
+  limits: null,
   fallback: null,
   groups: null,
   evaluates: false,
@@ -34,7 +35,9 @@ export let currentTable = NO_TABLE;
 /** Puts the table of the core in force. */
 export function renewTable() {
   currentTable = JSON.parse(core.table());
-  currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
+  currentTable.readsTokens = currentTable.inputs.some(
+    (input) => input === INPUT_JWT || input.startsWith(INPUT_CLAIM),
+  );
   if (currentTable.reports) enableReports();
 }
 

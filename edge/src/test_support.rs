@@ -33,6 +33,7 @@ pub fn snapshot(revision: u64, share: PartsPerMillion) -> Snapshot {
         error_statuses: Vec::new(),
         fallback: Fallback::default(),
         guard: None,
+        limit: Vec::new(),
     });
     snapshot
 }

@@ -111,7 +111,8 @@ fn start(store: &KvServer, port: u16, variables: &BTreeMap<&str, String>, isolat
     let workers: Vec<Worker<'_>> = names
         .iter()
         .map(|name| {
-            let worker = Worker::edge(name, store.port()).on_port(port);
+            // As deployed: one limiter for each key, which all isolates share.
+            let worker = Worker::edge(name, store.port()).on_port(port).limited_by(&names[0]);
             variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))
         })
         .collect();

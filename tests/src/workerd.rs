@@ -15,6 +15,8 @@ pub struct Worker<'a> {
     text: Vec<(String, String)>,
     flags: Vec<&'a str>,
     services: Vec<(&'a str, &'a str)>,
+    /// The Worker that has the limiters.
+    limiters: Option<&'a str>,
     kv: Option<u16>,
     port: u16,
 }
@@ -41,6 +43,7 @@ impl<'a> Worker<'a> {
             text: vec![("CUTOVER_EDGE_TOKEN".to_owned(), EDGE_TOKEN.to_owned())],
             flags: Vec::new(),
             services: Vec::new(),
+            limiters: None,
             kv: Some(kv_port),
             port: 0,
         }
@@ -54,6 +57,7 @@ impl<'a> Worker<'a> {
             text: Vec::new(),
             flags: Vec::new(),
             services: Vec::new(),
+            limiters: None,
             kv: None,
             port: 0,
         }
@@ -96,6 +100,12 @@ impl<'a> Worker<'a> {
     /// Binds another Worker of the same process.
     pub fn bound_to(mut self, binding: &'a str, worker: &'a str) -> Self {
         self.services.push((binding, worker));
+        self
+    }
+
+    /// Binds the limiters of another Worker of the same process, or its own.
+    pub fn limited_by(mut self, worker: &'a str) -> Self {
+        self.limiters = Some(worker);
         self
     }
 
@@ -226,12 +236,32 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
             writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{index}\"),")
                 .expect("writing to a string cannot fail");
         }
+        let mut objects = String::new();
+        if let Some(limiters) = worker.limiters {
+            let class = "className = \"CutoverLimiter\"";
+            writeln!(bindings, "(name = \"CUTOVER_LIMITS\", durableObjectNamespace = ({class}, serviceName = \"{limiters}\")),")
+                .expect("writing to a string cannot fail");
+            if limiters == name {
+                let disk = directory.join(format!("limiters{index}"));
+                std::fs::create_dir(&disk).expect("a folder for the limiters");
+                let path = disk.display();
+                writeln!(
+                    services,
+                    "(name = \"limiters{index}\", disk = (path = \"{path}\", writable = true)),"
+                )
+                .expect("writing to a string cannot fail");
+                objects = format!(
+                    ", durableObjectNamespaces = [({class}, uniqueKey = \"limiters\", enableSql = true)], \
+                     durableObjectStorage = (localDisk = \"limiters{index}\")"
+                );
+            }
+        }
         let flags: Vec<String> = worker.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
         let flags = flags.join(", ");
         writeln!(
             definitions,
             "const worker{index} :Workerd.Worker = (modules = [{modules}], bindings = [{bindings}], \
-             compatibilityDate = \"{COMPATIBILITY_DATE}\", compatibilityFlags = [{flags}]);"
+             compatibilityDate = \"{COMPATIBILITY_DATE}\", compatibilityFlags = [{flags}]{objects});"
         )
         .expect("writing to a string cannot fail");
     }

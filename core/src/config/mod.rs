@@ -12,6 +12,7 @@ mod experiment;
 mod file;
 mod flag;
 mod guard;
+mod limit;
 mod load;
 mod matcher;
 mod movement;

@@ -1,7 +1,7 @@
 //! Reads origins and routes.
 
 use super::{
-    compare, guard,
+    compare, guard, limit,
     matcher::matcher,
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
@@ -138,6 +138,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         cursor.choice(&choices, "is not a kind of fallback", hint)
     });
     let guard = fields.read("guard", |cursor| guard::read(cursor, !adapt.is_empty()));
+    let limit = limit::of_route(&mut fields, names);
     fields.finish();
     Some(Route {
         id: id?,
@@ -152,6 +153,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         error_statuses,
         fallback: fallback.unwrap_or_default(),
         guard,
+        limit,
     })
 }
 

@@ -51,6 +51,8 @@ pub struct CompiledRoute {
     pub fallback: Fallback,
     /// Checks that GraphQL requests must pass before a backend gets them.
     pub guard: Option<Guard>,
+    /// Positions of the rate limits in [`Ruleset::limits`](super::ruleset::Ruleset::limits).
+    pub limits: Vec<usize>,
     /// Limits above which a response is slow; `None` if the flag has no active canary.
     pub slow_limits: Option<SlowLimits>,
 }

@@ -40,11 +40,13 @@ pub enum Reason {
     Experiment = 14,
     /// The guard of the route refused the request, so no backend got it.
     Guarded = 15,
+    /// A rate limit of the route refused the request, so no backend got it.
+    Limited = 16,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -61,6 +63,7 @@ impl Reason {
         Reason::Braked,
         Reason::Experiment,
         Reason::Guarded,
+        Reason::Limited,
     ];
 
     /// Returns the name in headers and documents.
@@ -82,6 +85,7 @@ impl Reason {
             Reason::Braked => "BRAKED",
             Reason::Experiment => "EXPERIMENT",
             Reason::Guarded => "GUARDED",
+            Reason::Limited => "LIMITED",
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod exchanges;
 mod groups;
 pub mod guards;
 pub mod kv;
+pub mod limits;
 pub mod ofrep;
 pub mod own_paths;
 mod response;

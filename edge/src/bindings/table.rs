@@ -42,6 +42,8 @@ struct Table<'i> {
     hides: Option<Vec<bool>>,
     /// For each route, true if its requests are checked by a guard; `None` altogether if no route has one.
     guards: Option<Vec<bool>>,
+    /// For each route, true if it has rate limits; `None` altogether if no route has any.
+    limits: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
     /// Address of the variants of the last decision's user, see [`groups`]; `None` if no experiment runs.
@@ -116,6 +118,9 @@ pub fn table() -> String {
             guards: routes()
                 .any(|route| route.guard.is_some())
                 .then(|| routes().map(|route| route.guard.is_some()).collect()),
+            limits: routes()
+                .any(|route| !route.limits.is_empty())
+                .then(|| routes().map(|route| !route.limits.is_empty()).collect()),
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),

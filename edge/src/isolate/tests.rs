@@ -8,6 +8,7 @@ mod epochs;
 mod events;
 mod experiments;
 mod groups;
+mod limits;
 mod ofrep;
 mod reports;
 mod timing;

@@ -86,7 +86,8 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Opt
         | Reason::Unadapted
         | Reason::Diverted
         | Reason::Braked
-        | Reason::Guarded => "decided at the edge, not by the flag".to_owned(),
+        | Reason::Guarded
+        | Reason::Limited => "decided at the edge, not by the flag".to_owned(),
     }
 }
 

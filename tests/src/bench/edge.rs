@@ -247,6 +247,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             error_statuses: Vec::new(),
             fallback: Fallback::default(),
             guard: None,
+            limit: Vec::new(),
         });
     }
     snapshot
