@@ -38,7 +38,7 @@ pub struct LimitedRequest<'r> {
     pub user: Option<&'r str>,
     /// The request.
     pub facts: &'r Facts<'r>,
-    /// What the limiter has answered about this request.
+    /// Answers of limiters about this request.
     pub answers: LimiterAnswers,
 }
 
@@ -75,7 +75,7 @@ struct Asked {
     is_late: bool,
 }
 
-/// What is known of one limit for a request.
+/// Knowledge of one limit for a request.
 #[derive(Debug, Clone, Copy)]
 enum Found {
     /// The limiter has granted a token to this request.

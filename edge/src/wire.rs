@@ -58,7 +58,7 @@ pub struct Packed<'a> {
     pub query: &'a str,
     /// The arm that a signed header asks for.
     pub forced: Option<Arm>,
-    /// What the limiter has answered about this request.
+    /// Answers of limiters about this request.
     pub answers: LimiterAnswers,
     values: &'a str,
 }
@@ -227,7 +227,7 @@ impl PackedDecision {
     }
 }
 
-/// What the limiter has answered about one request, packed by JavaScript: a bit for each policy, by its position on the
+/// Answers of limiters about one request, packed by JavaScript: a bit for each policy, by its position on the
 /// route, in three groups, and two bits of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimiterAnswers(pub u32);

@@ -44,7 +44,7 @@ impl From<Taken> for Left {
     }
 }
 
-/// What an isolate knows about a key without asking.
+/// Knowledge of an isolate about a key without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It holds a token.

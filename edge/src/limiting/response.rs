@@ -1,4 +1,4 @@
-//! What clients are told about rate limits: the fields `RateLimit-Policy`, `RateLimit` and `Retry-After` of
+//! Information for clients about rate limits: the fields `RateLimit-Policy`, `RateLimit` and `Retry-After` of
 //! draft-ietf-httpapi-ratelimit-headers-10, and the bodies of refusals (RFC 9457).
 
 use cutover_core::limit::{CompiledLimit, Left};
@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
-/// What the client of one request is told.
+/// Information for the client of one request.
 #[derive(Debug, Default)]
 pub struct Told {
     policies: String,

@@ -78,7 +78,7 @@ pub struct Question {
     /// Position of the policy on the route.
     position: usize,
     number: u32,
-    /// What to ask; `None` to wait.
+    /// Content of the question; `None` to wait.
     #[serde(flatten)]
     asked: Option<Content>,
 }

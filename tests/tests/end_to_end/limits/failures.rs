@@ -106,7 +106,7 @@ async fn the_platform_counts_the_limits_of_a_location() {
     assert!(asked.len() == 4 && asked[0].starts_with("per_address:"), "{asked:?}");
 }
 
-/// What an object has counted is there again after a restart, if the burst takes longer to become whole.
+/// The count of an object is there again after it rested, if the burst takes longer to become whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_rested_remembers_what_was_taken() {
     let policy = "  per_user: { key: user, requests: 5, period_seconds: 86400, mode: exact }";

@@ -1,4 +1,4 @@
-//! What clients are told about limits.
+//! Fields and refusals that clients get.
 
 use super::{Limited, PATIENT, assert_limited};
 use cutover_tests::http;
