@@ -15,6 +15,7 @@ pub mod decision;
 pub mod experiment;
 pub mod graphql;
 pub mod json;
+pub mod limit;
 pub mod measurement;
 pub mod ofrep;
 pub mod request;

@@ -11,6 +11,7 @@
 
 use crate::{
     adapter::Program,
+    limit::LimitPolicy,
     measurement::label::{CanaryLabel, ExperimentLabel},
     rules::{
         emergency::Emergency,
@@ -24,7 +25,10 @@ use crate::{
         document::{Segment, ValueFlag},
     },
     vocabulary::{
-        names::{AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
+        names::{
+            AdapterName, DeploymentId, ExperimentName, FlagName, HoldoutName, LimitName, OriginName,
+            SegmentName,
+        },
         revision::{Epoch, Revision, Stamp},
     },
 };
@@ -90,6 +94,9 @@ pub struct Snapshot {
     /// Callers that may evaluate flags; `None` if there is no endpoint for evaluations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ofrep: Option<Access>,
+    /// Policies of rate limits by name. A Worker that does not know them limits nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<LimitName, LimitPolicy>,
     /// Compiled adapters by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub adapters: BTreeMap<AdapterName, Arc<Program>>,

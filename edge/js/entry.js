@@ -5,6 +5,7 @@ import { asksForArm, forcedArm } from "./force.js";
 import { forward, forwardAfterError } from "./forward.js";
 import { pathAndQuery, plainUrl, sleep } from "./http.js";
 import { identify, needsVerification } from "./identity.js";
+import { answersOf, askLimiters } from "./limits.js";
 import { evaluate, isEvaluation } from "./ofrep.js";
 import { pack } from "./pack.js";
 import { isPurge, purge } from "./purge.js";
@@ -17,6 +18,7 @@ import {
   ASK,
   BOOT,
   EVALUATIONS,
+  LIMIT,
   NO_ROUTE,
   OWN_PATH,
   REASON_INTERNAL,
@@ -65,6 +67,7 @@ function handle(request, env, context) {
 }
 
 export { Answers } from "./cache.js";
+export { CutoverLimiter } from "./limiter.js";
 
 export default { fetch: handle };
 
@@ -82,7 +85,11 @@ async function prepareAndForward(request, env, context, url, decision) {
   try {
     const { headers } = request;
     const isForced = asksForArm(headers, env) ? await forcedArm(headers, env) : undefined;
-    for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; turn++) {
+    /** @type {LimitedRequest | undefined} */
+    let limited;
+    for (let turn = 0; turn < MAX_PREPARATIONS && decision & UNDECIDED; ) {
+      // Limiters have a time limit of their own, after which the core lacks no answer of them.
+      if ((decision & LIMIT) === 0) turn++;
       if (decision & OWN_PATH) {
         if (pathAndQuery(url).startsWith(EVALUATIONS)) {
           const todo = core.before_evaluation(Date.now(), currentTable.generation);
@@ -101,16 +108,18 @@ async function prepareAndForward(request, env, context, url, decision) {
         return core.own_path(request.method + "\n" + url, authorization, env);
       }
       if (decision & BOOT) {
-        if (turn > 1) break;
+        if (turn > 2) break;
         await boot(env, context);
       } else if (decision & ASK) {
         await ask(env, context);
+      } else if (decision & LIMIT) {
+        limited = await askLimiters(env, context, limited);
       }
       if (isUnverified(headers)) await identify(request, env);
-      decision = decideNow(request, url, isForced);
+      decision = decideNow(request, url, isForced, limited);
       if (decision & UNDECIDED && decision & TABLE) {
         renewTable();
-        if (!isUnverified(headers)) decision = decideNow(request, url, isForced);
+        if (!isUnverified(headers)) decision = decideNow(request, url, isForced, limited);
       }
     }
     if (decision & UNDECIDED) decision = NO_ROUTE | REASON_NO_SNAPSHOT;
@@ -138,11 +147,16 @@ function isUnverified(headers) {
  * @param {ClientRequest} request
  * @param {string} url
  * @param {boolean | undefined} isForced true if a tester may have the new arm, false if legacy
+ * @param {LimitedRequest | undefined} limited
  */
-function decideNow(request, url, isForced) {
+function decideNow(request, url, isForced, limited) {
   const table = currentTable;
   const packed = pack(request, request.headers, url, table);
   const now = Date.now();
+  if (limited !== undefined) {
+    const answers = answersOf(limited, table.generation, now);
+    return core.decide_limited(packed, now, table.generation, isForced === undefined ? -1 : Number(isForced), answers);
+  }
   return isForced === undefined
     ? core.decide(packed, now, table.generation)
     : core.decide_forced(packed, now, table.generation, isForced);

@@ -33,6 +33,7 @@ import {
   withTimeout,
 } from "./http.js";
 import { hidesError } from "./inspect.js";
+import { limitedResponse, toldLimits } from "./limits.js";
 import { send } from "./origin.js";
 import { lastPacked } from "./pack.js";
 import { begin, count, reportIfDue } from "./report.js";
@@ -56,6 +57,7 @@ import {
   REASON_FALLBACK,
   REASON_GUARDED,
   REASON_INTERNAL,
+  REASON_LIMITED,
   RETRYABLE,
   TIMEOUT,
   UNDECIDED,
@@ -65,6 +67,9 @@ import {
 
 // The beginning of the Worker's own paths.
 const OWN_PATHS = "/_cutover/";
+
+// The status by which a request is counted that a rate limit refuses.
+const TOO_MANY = 429;
 
 // The time limit of requests that no route describes, in milliseconds. The platform ends them soon after.
 const UNROUTED_MS = 100000;
@@ -93,6 +98,8 @@ export function forward(request, headers, env, context, url, table, decision, st
     if ((decision & REASON) === REASON_INTERNAL) replaceBrokenCore();
     return forwardToLegacy(request, env, context, url, table, decision, undefined);
   }
+  const told = table.limits !== null && table.limits[route] ? toldLimits() : undefined;
+  if ((decision & REASON) === REASON_LIMITED) return refuse(env, context, table, decision, started, told);
   const groups = table.groups === null ? undefined : testGroups(table.groups);
   const sent = requestFor(request, headers, env, groups);
   const cookie = decision & MINTED ? core.minted() : undefined;
@@ -119,6 +126,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     isLast: false,
     body: undefined,
     events: undefined,
+    told,
     adapted: decision & ADAPT ? { headers, unfit: undefined, reason: undefined, isOwn: false } : undefined,
   };
   reportIfDue(env, context, started);
@@ -128,6 +136,24 @@ export function forward(request, headers, env, context, url, table, decision, st
   // A client may leave before its backend responds. What the backend does is evidence all the same.
   context.waitUntil(answered);
   return answered;
+}
+
+/**
+ * Answers a request that a rate limit refuses.
+ *
+ * @param {Env} env
+ * @param {ExecutionContext} context
+ * @param {Table} table
+ * @param {number} decision
+ * @param {number} started
+ * @param {ToldLimits | undefined} told
+ */
+// eslint-disable-next-line max-params -- as `forward`
+function refuse(env, context, table, decision, started, told) {
+  const open = begin(table, decision, started);
+  // Whatever the client gets: no backend got the request, so it is no failure of one.
+  reportIfDue(env, context, count(open, TOO_MANY));
+  return decorate(limitedResponse(told), decision, { table, told });
 }
 
 /**
@@ -168,7 +194,7 @@ async function forwardGuarded(forwarded) {
   const refused = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_GUARDED;
   open.decision = refused;
   reportIfDue(env, context, count(open, checked.status));
-  return decorate(checked, refused, { table });
+  return decorate(checked, refused, { table, told: forwarded.told });
 }
 
 /**

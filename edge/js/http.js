@@ -245,18 +245,18 @@ export function problem(status, title, code, detail) {
 
 /**
  * Adds the decision headers, the cookie of a newly identified user, the variants that the client is told, and the reason for
- * which an adapted response is unfit. Removes the events that the backend reports.
+ * which an adapted response is unfit, and the fields of rate limits. Removes the events that the backend reports.
  *
  * @param {Response} response
  * @param {number} decision
  * @param {Decoration} decoration
  */
-export function decorate(response, decision, { table, cookie, groups, adapted }) {
+export function decorate(response, decision, { table, cookie, groups, adapted, told: limits }) {
   const shown = table.headers;
   const reason = adapted?.reason;
   const told = groups?.ofClient;
   const hasEvents = response.headers.has(EVENT);
-  if (!shown && !cookie && !told && reason === undefined && !hasEvents) return response;
+  if (!shown && !cookie && !told && !limits && reason === undefined && !hasEvents) return response;
   const { status } = response;
   // A WebSocket response cannot be built with other headers beside it, nor can one with a status that no standard knows.
   if (status < 200 || status > 599) return hasEvents ? withoutEvents(response) : response;
@@ -264,6 +264,7 @@ export function decorate(response, decision, { table, cookie, groups, adapted })
   const headers = decorated.headers;
   if (hasEvents) headers.delete(EVENT);
   if (reason !== undefined) headers.set(UNFIT, reason);
+  if (limits) addLimitFields(headers, limits);
   if (shown & SHOW_ARM) headers.set("x-cutover-arm", decision & NEW ? "new" : "legacy");
   if (shown & SHOW_REASON) {
     headers.set("x-cutover-reason", table.reasons[(decision & REASON) >> REASON_SHIFT] ?? "INTERNAL");
@@ -324,4 +325,19 @@ function makePrivate(headers) {
     (directive) => directive !== "" && !/^(?:public|private|s-maxage=.*)$/i.test(directive),
   );
   headers.set("cache-control", ["private", ...kept].join(", "));
+}
+
+/**
+ * Adds the fields of rate limits to a response. What its backend says of limits of its own stays, and if that has the name
+ * of one of ours, ours is left out.
+ *
+ * @param {Headers} headers of the response
+ * @param {ToldLimits} told
+ */
+function addLimitFields(headers, { policies, limits }) {
+  const theirs = (headers.get("ratelimit-policy") ?? "") + "," + (headers.get("ratelimit") ?? "");
+  const names = policies.match(/"[^"]*"/g) ?? [];
+  if (names.some((name) => theirs.includes(name))) return;
+  headers.append("ratelimit-policy", policies);
+  if (limits !== "") headers.append("ratelimit", limits);
 }

@@ -89,6 +89,39 @@ export async function claimsIn(request, provider, names) {
 }
 
 /**
+ * Returns a claim of the request's token, if `identify` found it valid. Values other than short strings, numbers and bools
+ * count as absent.
+ *
+ * @param {Headers} headers
+ * @param {string} path the name of the claim, or names separated by full stops
+ */
+export function claimIn(headers, path) {
+  const identity = identityIn(headers);
+  if (identity === undefined || identity.payload === "") return undefined;
+  identity.claims ??= new Map();
+  if (!identity.claims.has(path)) identity.claims.set(path, valueAt(JSON.parse(identity.payload), path));
+  return identity.claims.get(path);
+}
+
+/**
+ * @param {unknown} claims
+ * @param {string} path
+ */
+function valueAt(claims, path) {
+  /** @type {unknown} */
+  let value = claims;
+  // Names of claims are often URLs, with full stops inside.
+  const names = Object.hasOwn(Object(claims), path) ? [path] : path.split(".");
+  for (const name of names) {
+    const object = Object(value);
+    value = Object.hasOwn(object, name) ? object[name] : undefined;
+  }
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  // eslint-disable-next-line no-control-regex -- control characters would end the line
+  return typeof value === "string" && /^[^\x00-\x1f\x7f]{1,256}$/.test(value) ? value : undefined;
+}
+
+/**
  * Verifies the token of a request. Without a provider, or if the provider does not respond, the token names no user, and
  * the route's next source decides.
  *

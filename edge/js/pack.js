@@ -1,7 +1,7 @@
 // Packing a request for the core: the method, the URL, and the inputs that the rules read.
 import { TEST_GROUP } from "./http.js";
-import { subjectIn } from "./identity.js";
-import { ABSENT, INPUT_COUNTRY, INPUT_IP, INPUT_JWT } from "./wire.js";
+import { claimIn, subjectIn } from "./identity.js";
+import { ABSENT, INPUT_CLAIM, INPUT_COUNTRY, INPUT_IP, INPUT_JWT } from "./wire.js";
 
 /** The request that was packed last. `forward` reads it in the turn of the decision. */
 export let lastPacked = "";
@@ -54,6 +54,7 @@ function read(request, headers, input) {
       // What a client writes there decides nothing.
       return ABSENT;
     default:
+      if (input.startsWith(INPUT_CLAIM)) return claimIn(headers, input.slice(INPUT_CLAIM.length)) ?? ABSENT;
       return headers.get(input) ?? ABSENT;
   }
 }

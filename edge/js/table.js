@@ -1,7 +1,7 @@
 // The table that the core publishes to JavaScript: origins, inputs and policies of one generation.
 import { enableReports } from "./report.js";
 import { core, replaceCore } from "./wasm.js";
-import { INPUT_JWT } from "./wire.js";
+import { INPUT_CLAIM, INPUT_JWT } from "./wire.js";
 
 /** @type {Table} */
 const NO_TABLE = {
@@ -17,6 +17,7 @@ const NO_TABLE = {
   hides: null,
   guards: null,
   caches: null,
+  limits: null,
   fallback: null,
   failover: null,
   groups: null,
@@ -36,7 +37,9 @@ export let currentTable = NO_TABLE;
 /** Puts the table of the core in force. */
 export function renewTable() {
   currentTable = JSON.parse(core.table());
-  currentTable.readsTokens = currentTable.inputs.includes(INPUT_JWT);
+  currentTable.readsTokens = currentTable.inputs.some(
+    (input) => input === INPUT_JWT || input.startsWith(INPUT_CLAIM),
+  );
   if (currentTable.reports) enableReports();
 }
 

@@ -13,6 +13,8 @@ interface Env extends IdentityProvider {
   CACHE_STANDIN?: Fetcher;
   CUTOVER_INGEST_SECRET?: string;
   CUTOVER_FORCE_SECRET?: string;
+  /** The limiters of global rate limits; absent if the Worker has no such binding. */
+  CUTOVER_LIMITS?: DurableObjectNamespace<import("./limiter.js").CutoverLimiter>;
 }
 
 interface IdentityProvider {
@@ -130,6 +132,8 @@ interface Table {
   guards: boolean[] | null;
   /** By route. Null as a whole if no route is cached. */
   caches: (CacheRules | null)[] | null;
+  /** By route: requests are limited. Null as a whole if no route has limits. */
+  limits: boolean[] | null;
   /** By route: codes of `Fallback`. Null if all routes have the default. */
   fallback: number[] | null;
   /** By origin. Null as a whole if none has help if it fails. */
@@ -196,6 +200,46 @@ interface Decoration {
   cookie?: string | undefined;
   groups?: TestGroups | undefined;
   adapted?: AdaptedRequest | undefined;
+  told?: ToldLimits | undefined;
+}
+
+/** Questions of one request to limiters, and the milliseconds for which it waits. */
+interface LimiterQuestions {
+  patience: number;
+  questions: LimiterQuestion[];
+}
+
+/** A question to a limiter; without a policy, to wait for the answer to that of another request. */
+interface LimiterQuestion {
+  /** Position of the policy on the route. */
+  position: number;
+  number: number;
+  policy?: string;
+  key?: string;
+  /** Tokens. */
+  wanted?: number;
+  /** Microseconds between two tokens. */
+  interval?: number;
+  burst?: number;
+  /** The platform's binding; without one a Durable Object is asked. */
+  binding?: string;
+}
+
+/** A request that waits, or has waited, for limiters. */
+interface LimitedRequest {
+  /** Milliseconds since 1970. */
+  until: number;
+  /** The generation whose positions the answers have. */
+  generation: number;
+  /** See `LimiterAnswers` in edge/src/wire.rs. */
+  answers: number;
+}
+
+/** The fields of a response about rate limits, and the refusal if there is one. */
+interface ToldLimits {
+  policies: string;
+  limits: string;
+  refusal: { status: number; retry: string; body: string } | undefined;
 }
 
 /** A request for an adapter. */
@@ -236,6 +280,8 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   first: Response | undefined;
   /** The id of a newly identified user. */
   cookie: string | undefined;
+  /** What the client is told about rate limits; undefined if the route has none. */
+  told: ToldLimits | undefined;
   /** The variants of the user; undefined if there are none. */
   groups: TestGroups | undefined;
   /** Takes the client's response if it is compared. */
@@ -278,6 +324,8 @@ interface Identity {
   until: number;
   /** The payload of the token as it was signed, which is JSON; empty if the token was refused. */
   payload: string;
+  /** Values of claims that were looked up, by their paths. */
+  claims?: Map<string, string | undefined>;
 }
 
 interface CoreExports {
@@ -302,6 +350,14 @@ interface Core {
   begin_generations(first: number): void;
   decide(packed: string, now: number, generation: number): number;
   decide_forced(packed: string, now: number, generation: number, isNew: boolean): number;
+  decide_limited(packed: string, now: number, generation: number, forced: number, answers: number): number;
+  limit_questions(): string;
+  limit_lines(): string;
+  limit_is_awaited(number: number): boolean;
+  limit_answered(number: number, granted: number, remaining: number, reset: number, retry: number): void;
+  limit_failed(number: number): void;
+  limit_absent(number: number): void;
+  limiter_take(tat: number, now: number, wanted: number, interval: number, burst: number): Float64Array;
   legacy_origin(packed: string, generation: number): number;
   note_result(origin: number, generation: number, result: number, successes: number): boolean;
   second_origin(failed: number, generation: number, isLate: boolean): number;

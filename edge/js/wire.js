@@ -28,6 +28,7 @@ export const OWN_PATH = 1 << 0;
 export const BOOT = 1 << 1;
 export const TABLE = 1 << 2;
 export const ASK = 1 << 3;
+export const LIMIT = 1 << 4;
 
 // Reasons that JavaScript gives itself: codes of `Reason`, at their place in a decision.
 export const REASON_NO_SNAPSHOT = 8 << 15;
@@ -35,7 +36,17 @@ export const REASON_FALLBACK = 9 << 15;
 export const REASON_INTERNAL = 10 << 15;
 export const REASON_DIVERTED = 12 << 15;
 export const REASON_GUARDED = 15 << 15;
-export const REASON_CACHED = 16 << 15;
+export const REASON_CACHED = 17 << 15;
+// And one that the core gives, whose responses are made here.
+export const REASON_LIMITED = 16 << 15;
+
+// What limiters have answered about a request, see `LimiterAnswers` in edge/src/wire.rs: the first bits of three groups, and
+// two bits of the request.
+export const LIMIT_GRANTED = 1;
+export const LIMIT_REFUSED = 1 << 8;
+export const LIMIT_FAILED = 1 << 16;
+export const LIMIT_GAVE_UP = 1 << 24;
+export const LIMIT_AGAIN = 1 << 25;
 
 // An outcome is OUTCOME_LENGTH numbers, see `PackedOutcome` in edge/src/wire.rs: the KIND of the decision with the low
 // bits of its generation above it, the milliseconds with the status above them, the halves of the user's hash, the
@@ -78,6 +89,8 @@ export const EVALUATION_TAGGED = 1 << 10;
 export const INPUT_JWT = ":jwt";
 export const INPUT_COUNTRY = ":country";
 export const INPUT_IP = ":ip";
+// The beginning of those that are claims of a token.
+export const INPUT_CLAIM = ":claim:";
 
 // Failures of the new backend after which legacy serves the request, codes of `Fallback`.
 export const FALLBACK_NEVER = 0;

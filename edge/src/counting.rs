@@ -167,8 +167,8 @@ impl Counting {
         let Self { generations, cells, named, users, experiments, tickets, members, .. } = self;
         tickets.get_mut().take(ended.kind.generation(), ended.ticket, ended.is_followed(), members);
         let decision = ended.kind.decision();
-        let is_guarded = decision.reason() == Reason::Guarded;
-        if is_guarded {
+        let is_refused = matches!(decision.reason(), Reason::Guarded | Reason::Limited);
+        if is_refused {
             // No backend got the request, so it says nothing about the user's variants.
             members.clear();
         }
@@ -180,7 +180,7 @@ impl Counting {
         let flag = route.and_then(|route| route.flag);
         let outcome = match ended.outcome() {
             // What the route calls an error is one like any other.
-            Outcome::Status(status) if !is_guarded && route.is_some_and(|route| is_error(route, status)) => {
+            Outcome::Status(status) if !is_refused && route.is_some_and(|route| is_error(route, status)) => {
                 Outcome::Status(500)
             }
             outcome => outcome,
@@ -190,7 +190,7 @@ impl Counting {
             experiments.add(rules, members, ended_request(ended, outcome));
         }
         let decided = rules.zip(flag).and_then(|(rules, flag)| DecidedStep::of(rules, flag));
-        if let Some((decided, user)) = decided.zip(ended.user().filter(|_| !is_guarded)) {
+        if let Some((decided, user)) = decided.zip(ended.user().filter(|_| !is_refused)) {
             let (minted, begun) = (ended.is_minted(), ended.begun_ms());
             if decision.reason() == Reason::Rollout {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };

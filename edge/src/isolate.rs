@@ -19,16 +19,19 @@ use crate::{
         pace::{Pace, Paces},
         word::{HeldWord, ObeyedWord},
     },
+    limiting::{Checked, LimitedRequest, Limits},
     reporting::Reporting,
     schedule::Schedule,
     settings::Settings,
-    wire::{Packed, PackedDecision, PackedOutcome, is_own_path},
+    wire::{LimiterAnswers, Packed, PackedDecision, PackedOutcome, is_own_path},
 };
 use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, RouteId, Ruleset, Timestamp,
     adapter::{Exchange, Next},
     decide,
-    decision::{assignments::TestGroups, compile::CompileError, failover::Breakers, input::Input},
+    decision::{
+        assignments::TestGroups, compile::CompileError, decide::identity_on, failover::Breakers, input::Input,
+    },
     measurement::counts::Outcome,
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
@@ -90,6 +93,8 @@ pub struct Isolate {
     dice: Cell<SplitMix64>,
     /// Circuit breakers of the origins that failed lately.
     pub breakers: Breakers,
+    /// Rate limits of routes.
+    pub limits: RefCell<Limits>,
     /// Requests for evaluations, by their callers.
     paces: Paces,
     /// Deployment that the isolate belongs to, once a document or an answer has named it. The word of any other is refused.
@@ -202,6 +207,7 @@ impl Isolate {
     fn begin_generation(&mut self, now: i64) {
         self.generation = self.generation.wrapping_add(1);
         if let Some(rules) = self.rules() {
+            self.limits.get_mut().begin_generation(rules.limits());
             self.counting.begin_generation(self.generation, rules, now);
         }
     }
@@ -276,16 +282,25 @@ impl Isolate {
         if is_idempotent(packed.method) {
             todo |= PackedDecision::RETRYABLE;
         }
-        packed.facts(held.rules.inputs(), |facts| {
-            let mut decision = decide(&held.rules, facts, timestamp);
+        packed.facts(held.rules.inputs(), |sent| {
+            let mut decision = decide(&held.rules, sent, timestamp);
             let minted = if decision.wants_anonymous_id { mint() } else { None };
-            let facts = &Facts { minted: minted.as_deref(), ..*facts };
+            let facts = &Facts { minted: minted.as_deref(), ..*sent };
             if minted.is_some() {
                 decision = decide(&held.rules, facts, timestamp);
                 todo |= PackedDecision::MINTED;
             }
             if self.must_ask(&decision, now) {
                 return (PackedDecision::undecided(PackedDecision::ASK), None);
+            }
+            // Nothing may be lacking behind this: an admitted request has spent its tokens.
+            match self.check_limits(&held.rules, &decision, sent, packed.answers, now) {
+                Checked::Admitted => {}
+                Checked::Lacking => return (PackedDecision::undecided(PackedDecision::LIMIT), None),
+                Checked::Refused => {
+                    let kept = todo & (PackedDecision::REFRESH | PackedDecision::STALE);
+                    return (PackedDecision::limited(&decision).with(kept), None);
+                }
             }
             if decision.verdict.arm == Arm::New && self.is_turned(&decision, now) {
                 decision.turn_to_legacy(Reason::Emergency);
@@ -311,6 +326,23 @@ impl Isolate {
             todo |= self.beside(&held.rules, &decision, packed.method, now);
             (PackedDecision::of(&decision).with(todo), minted)
         })
+    }
+
+    /// Checks the rate limits of a request's route. An id that would be minted for it is no key: `facts` are without.
+    fn check_limits(
+        &self,
+        rules: &Ruleset,
+        decision: &Decision<'_>,
+        facts: &Facts<'_>,
+        answers: LimiterAnswers,
+        now: i64,
+    ) -> Checked {
+        let Some(route) = decision.route.filter(|route| !route.limits.is_empty()) else {
+            return Checked::Admitted;
+        };
+        let user = identity_on(route, facts).user();
+        let request = LimitedRequest { rules, limits: &route.limits, user, facts, answers };
+        self.limits.borrow_mut().check(&request, now, self.settings.limiter_patience_ms)
     }
 
     /// Begins the exchange of an adapted request already here, if nothing has to be read first: a
@@ -357,6 +389,7 @@ impl Isolate {
     /// Seeds [`Isolate::draw`] and the schedule, so that every isolate draws other numbers.
     pub fn begin_draws(&mut self, seed: &str) {
         let seed = digest(seed);
+        self.limits.get_mut().seed(seed.rotate_left(32));
         self.dice.set(SplitMix64::new(seed));
         // Not the numbers that requests draw.
         self.schedule.seed(!seed);

@@ -14,6 +14,7 @@ pub mod comparison_queue;
 pub mod counting;
 pub mod guarding;
 pub mod isolate;
+pub mod limiting;
 pub mod reporting;
 pub mod schedule;
 pub mod settings;

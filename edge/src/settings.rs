@@ -22,6 +22,8 @@ pub struct Settings {
     /// Milliseconds of silence of the control plane after which it counts as lost, see
     /// [`Flag::on_control_loss`](cutover_core::Flag::on_control_loss).
     pub control_loss_ms: i64,
+    /// Milliseconds for which a request waits for the limiter.
+    pub limiter_patience_ms: i64,
     /// Decision headers that responses carry.
     pub headers: DecisionHeaders,
     /// True if all requests go to legacy, whatever the snapshot says: the last resort of an operator who has lost the
@@ -60,6 +62,7 @@ impl Default for Settings {
             report_interval_ms: None,
             lease_ms: 6_000,
             control_loss_ms: 60_000,
+            limiter_patience_ms: 25,
             headers: DecisionHeaders::default(),
             force_legacy: false,
             not_understood: Vec::new(),
@@ -88,6 +91,7 @@ impl Settings {
         settings.report_interval_ms = Some(interval).filter(|ms| *ms > 0);
         duration("CONTROL_LEASE_MS", 0, &mut settings.lease_ms);
         duration("CONTROL_LOSS_MS", 1, &mut settings.control_loss_ms);
+        duration("LIMITER_PATIENCE_MS", 1, &mut settings.limiter_patience_ms);
         match variable("FORCE_LEGACY").unwrap_or_default().trim() {
             "" | "false" => {}
             "true" => settings.force_legacy = true,

@@ -35,6 +35,7 @@ pub fn snapshot(revision: u64, share: PartsPerMillion) -> Snapshot {
         fallback: Fallback::default(),
         guard: None,
         cache: None,
+        limit: Vec::new(),
     });
     snapshot
 }

@@ -58,6 +58,8 @@ pub struct Packed<'a> {
     pub query: &'a str,
     /// The arm that a signed header asks for.
     pub forced: Option<Arm>,
+    /// Answers of limiters about this request.
+    pub answers: LimiterAnswers,
     values: &'a str,
 }
 
@@ -67,7 +69,7 @@ impl<'a> Packed<'a> {
         let (method, rest) = text.split_once('\n').unwrap_or((text, ""));
         let (url, values) = rest.split_once('\n').unwrap_or((rest, ""));
         let (path, query) = path_and_query(url);
-        Self { method, path, query, forced: None, values }
+        Self { method, path, query, forced: None, answers: LimiterAnswers::default(), values }
     }
 
     /// Iterates over the values, `None` for those that are absent.
@@ -141,7 +143,7 @@ impl PackedDecision {
     /// outcome.
     pub const EVIDENCE: u32 = 1 << 23;
     /// The request is not decided: something is lacking first, [`OWN_PATH`](Self::OWN_PATH), [`BOOT`](Self::BOOT),
-    /// [`TABLE`](Self::TABLE) or [`ASK`](Self::ASK).
+    /// [`TABLE`](Self::TABLE), [`ASK`](Self::ASK) or [`LIMIT`](Self::LIMIT).
     pub const UNDECIDED: u32 = 1 << 24;
     /// Lacking: nothing, the Worker answers this path itself.
     pub const OWN_PATH: u32 = 1;
@@ -156,6 +158,8 @@ impl PackedDecision {
     pub const SECONDARY: u32 = 1 << 25;
     /// The request is a probe of the origin that gets it: its end is told, whatever it is.
     pub const PROBE: u32 = 1 << 26;
+    /// Lacking: an answer of the limiter; ask the questions of `limit_questions` first.
+    pub const LIMIT: u32 = 1 << 4;
     /// The snapshot is older than its hard limit.
     pub const STALE: u32 = 1 << 27;
     /// Legacy may answer if the new origin cannot.
@@ -181,6 +185,12 @@ impl PackedDecision {
     /// Returns the answer that sends a request to the configured legacy origin.
     pub fn legacy(reason: Reason) -> Self {
         Self(Self::NO_ROUTE | (reason as u32) << Self::REASON_SHIFT)
+    }
+
+    /// Returns the answer that a rate limit of the decided route refuses the request.
+    pub fn limited(decision: &Decision<'_>) -> Self {
+        let route = Self::of(decision).0 & Self::NO_ROUTE;
+        Self(route | (Reason::Limited as u32) << Self::REASON_SHIFT)
     }
 
     /// Packs a decision.
@@ -218,6 +228,48 @@ impl PackedDecision {
     /// Returns the position of the route, or `None` if the configured legacy origin answers.
     pub fn route(self) -> Option<usize> {
         Some(self.0 & Self::NO_ROUTE).filter(|route| *route != Self::NO_ROUTE)?.try_into().ok()
+    }
+}
+
+/// Answers of limiters about one request, packed by JavaScript: a bit for each policy, by its position on the
+/// route, in three groups, and two bits of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LimiterAnswers(pub u32);
+
+impl LimiterAnswers {
+    /// First bit of the policies that have granted a token to this request.
+    pub const GRANTED: u32 = 1;
+    /// First bit of those that have refused one.
+    pub const REFUSED: u32 = 1 << 8;
+    /// First bit of those whose limiter did not answer.
+    pub const FAILED: u32 = 1 << 16;
+    /// The time for which a request waits for limiters is over.
+    pub const GAVE_UP: u32 = 1 << 24;
+    /// The request was decided before, and counted.
+    pub const AGAIN: u32 = 1 << 25;
+
+    fn has(self, group: u32, position: usize) -> bool {
+        u32::try_from(position).is_ok_and(|position| position < 8 && self.0 & (group << position) != 0)
+    }
+
+    /// Returns true if the policy at a position has granted a token to this request.
+    pub fn granted(self, position: usize) -> bool {
+        self.has(Self::GRANTED, position)
+    }
+
+    /// Returns true if the policy at a position has refused a token.
+    pub fn refused(self, position: usize) -> bool {
+        self.has(Self::REFUSED, position)
+    }
+
+    /// Returns true if the limiter of the policy at a position did not answer in time.
+    pub fn failed(self, position: usize) -> bool {
+        self.0 & Self::GAVE_UP != 0 || self.has(Self::FAILED, position)
+    }
+
+    /// Returns true if the request is decided for the first time.
+    pub fn is_first(self) -> bool {
+        self.0 & Self::AGAIN == 0
     }
 }
 

@@ -5,14 +5,17 @@ use cutover_core::{
     Reason,
     compare::SkipReason,
     decision::input::Input,
-    graphql,
+    graphql, limit,
     request::{identity, track},
     rules::route::Fallback,
 };
 use cutover_edge::{
     isolate::{failover::OriginResult, ofrep::ResponseKind},
     settings::DecisionHeaders,
-    wire::{self, OutcomeKind, PackedDecision, PackedOutcome, guard_verdict, step, ticket, verdict},
+    wire::{
+        self, LimiterAnswers, OutcomeKind, PackedDecision, PackedOutcome, guard_verdict, step, ticket,
+        verdict,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -84,6 +87,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("STALE", PackedDecision::STALE),
         ("RETRYABLE", PackedDecision::RETRYABLE),
         ("ASK", PackedDecision::ASK),
+        ("LIMIT", PackedDecision::LIMIT),
         ("ADAPT", PackedDecision::ADAPT),
         ("COMPARE", PackedDecision::COMPARE),
         ("UNDECIDED", PackedDecision::UNDECIDED),
@@ -93,6 +97,12 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("REASON_DIVERTED", reason(Reason::Diverted)),
         ("REASON_GUARDED", reason(Reason::Guarded)),
         ("REASON_CACHED", reason(Reason::Cached)),
+        ("REASON_LIMITED", reason(Reason::Limited)),
+        ("LIMIT_GRANTED", LimiterAnswers::GRANTED),
+        ("LIMIT_REFUSED", LimiterAnswers::REFUSED),
+        ("LIMIT_FAILED", LimiterAnswers::FAILED),
+        ("LIMIT_GAVE_UP", LimiterAnswers::GAVE_UP),
+        ("LIMIT_AGAIN", LimiterAnswers::AGAIN),
         ("GENERATION_SHIFT", OutcomeKind::GENERATION_SHIFT),
         ("STATUS_SHIFT", PackedOutcome::STATUS_SHIFT),
         ("MAX_MS", PackedOutcome::MAX_MS),
@@ -148,6 +158,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("EVALUATIONS", wire::EVALUATIONS.to_owned()),
         ("INPUT_JWT", identity::VERIFIED_SUBJECT.to_owned()),
         ("INPUT_COUNTRY", wire::input_name(&Input::Country).to_owned()),
+        ("INPUT_CLAIM", limit::CLAIM.to_owned()),
         ("INPUT_IP", wire::input_name(&Input::Ip).to_owned()),
     ];
     let numbers = numbers.into_iter().map(|(name, value)| (name.to_owned(), Constant::Number(value)));

@@ -114,7 +114,9 @@ fn start(store: &KvServer, port: u16, variables: &BTreeMap<&str, String>, isolat
     let workers: Vec<Worker<'_>> = names
         .iter()
         .map(|name| {
-            let worker = Worker::edge(name, store.port()).on_port(port).cached_by(CACHE);
+            // As deployed: one limiter for each key, and one cache, which all isolates share.
+            let worker = Worker::edge(name, store.port()).on_port(port);
+            let worker = worker.limited_by(&names[0]).cached_by(CACHE);
             variables.iter().fold(worker, |worker, (name, value)| worker.with(name, value))
         })
         .chain([Worker::cache(CACHE, &names[0])])

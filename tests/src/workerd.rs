@@ -16,6 +16,8 @@ pub struct Worker<'a> {
     flags: Vec<&'a str>,
     /// Names of bindings, the Workers that they lead to, and their entrypoints, empty for the default one.
     services: Vec<(&'a str, &'a str, &'a str)>,
+    /// The Worker that has the limiters.
+    limiters: Option<&'a str>,
     kv: Option<u16>,
     port: u16,
 }
@@ -42,6 +44,7 @@ impl<'a> Worker<'a> {
             text: vec![("CUTOVER_EDGE_TOKEN".to_owned(), EDGE_TOKEN.to_owned())],
             flags: Vec::new(),
             services: Vec::new(),
+            limiters: None,
             kv: Some(kv_port),
             port: 0,
         }
@@ -55,6 +58,7 @@ impl<'a> Worker<'a> {
             text: Vec::new(),
             flags: Vec::new(),
             services: Vec::new(),
+            limiters: None,
             kv: None,
             port: 0,
         }
@@ -115,6 +119,12 @@ impl<'a> Worker<'a> {
     /// Puts a stand-in for the platform's cache in front of the Worker's cached entrypoint.
     pub fn cached_by(self, cache: &'a str) -> Self {
         self.bound_to("CACHE_STANDIN", cache)
+    }
+
+    /// Binds the limiters of another Worker of the same process, or its own.
+    pub fn limited_by(mut self, worker: &'a str) -> Self {
+        self.limiters = Some(worker);
+        self
     }
 
     /// Sets an environment variable.
@@ -248,12 +258,32 @@ fn configuration(workers: &[Worker<'_>], directory: &Path) -> String {
             writeln!(bindings, "(name = \"CUTOVER_KV\", kvNamespace = \"kv{index}\"),")
                 .expect("writing to a string cannot fail");
         }
+        let mut objects = String::new();
+        if let Some(limiters) = worker.limiters {
+            let class = "className = \"CutoverLimiter\"";
+            writeln!(bindings, "(name = \"CUTOVER_LIMITS\", durableObjectNamespace = ({class}, serviceName = \"{limiters}\")),")
+                .expect("writing to a string cannot fail");
+            if limiters == name {
+                let disk = directory.join(format!("limiters{index}"));
+                std::fs::create_dir(&disk).expect("a folder for the limiters");
+                let path = disk.display();
+                writeln!(
+                    services,
+                    "(name = \"limiters{index}\", disk = (path = \"{path}\", writable = true)),"
+                )
+                .expect("writing to a string cannot fail");
+                objects = format!(
+                    ", durableObjectNamespaces = [({class}, uniqueKey = \"limiters\", enableSql = true)], \
+                     durableObjectStorage = (localDisk = \"limiters{index}\")"
+                );
+            }
+        }
         let flags: Vec<String> = worker.flags.iter().map(|flag| format!("\"{flag}\"")).collect();
         let flags = flags.join(", ");
         writeln!(
             definitions,
             "const worker{index} :Workerd.Worker = (modules = [{modules}], bindings = [{bindings}], \
-             compatibilityDate = \"{COMPATIBILITY_DATE}\", compatibilityFlags = [{flags}]);"
+             compatibilityDate = \"{COMPATIBILITY_DATE}\", compatibilityFlags = [{flags}]{objects});"
         )
         .expect("writing to a string cannot fail");
     }

@@ -126,7 +126,7 @@ enum Kind {
 
 impl Kind {
     fn of(text: &str) -> Option<Self> {
-        const CONFIGURATION: [&str; 10] = [
+        const CONFIGURATION: [&str; 11] = [
             "feature_flags",
             "canary_deployments",
             "experiments",
@@ -135,6 +135,7 @@ impl Kind {
             "flags",
             "segments",
             "ofrep",
+            "limits",
             "origins",
             "adapters",
         ];

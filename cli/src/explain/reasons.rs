@@ -3,9 +3,10 @@
 use cutover_core::Reason;
 
 /// All reasons, in the order in which the edge meets them.
-pub(super) const ORDER: [Reason; 17] = [
+pub(super) const ORDER: [Reason; 18] = [
     Reason::NoSnapshot,
     Reason::NoRoute,
+    Reason::Limited,
     Reason::Emergency,
     Reason::Disabled,
     Reason::Blacklisted,
@@ -28,7 +29,7 @@ pub(super) fn arm(reason: Reason) -> &'static str {
     match reason {
         Reason::Whitelisted => "new",
         Reason::Rollout | Reason::Experiment | Reason::Cached => "either",
-        Reason::Guarded => "none",
+        Reason::Guarded | Reason::Limited => "none",
         Reason::Emergency
         | Reason::Disabled
         | Reason::Blacklisted
@@ -62,6 +63,7 @@ pub(super) fn meaning(reason: Reason) -> &'static str {
         Reason::Diverted => "the new backend failed several times in a row",
         Reason::Braked => "a change that lowered the flag has just been made",
         Reason::Experiment => "the user's variant in the experiment of the flag",
+        Reason::Limited => "a rate limit of the route refused the request",
         Reason::Guarded => "the guard of the route refused the request",
         Reason::Cached => "a cache gave the response, no backend was asked",
     }

@@ -97,6 +97,7 @@ pub fn diff(before: &Config, after: &Config) -> Vec<Change> {
         after.ofrep.iter().map(|access| (SETTINGS.to_owned(), access)),
         &mut changes,
     );
+    named!(limits);
     named!(origins);
     named!(adapters);
     section(

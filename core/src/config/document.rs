@@ -3,6 +3,7 @@
 use super::adapter::{Adapter, COMPILED, MAX_BYTES};
 use crate::{
     canary::plan::CanaryPlan,
+    limit::LimitPolicy,
     rules::{
         emergency::Emergency,
         experiment::{
@@ -20,7 +21,7 @@ use crate::{
         succession::next as next_flag,
     },
     vocabulary::{
-        names::{AdapterName, ExperimentName, FlagName, HoldoutName, OriginName, SegmentName},
+        names::{AdapterName, ExperimentName, FlagName, HoldoutName, LimitName, OriginName, SegmentName},
         revision::{Epoch, Revision},
     },
 };
@@ -61,6 +62,9 @@ pub struct Config {
     /// The callers that may evaluate flags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ofrep: Option<Access>,
+    /// The policies of rate limits by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<LimitName, LimitPolicy>,
     /// The origins by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<OriginName, Origin>,
@@ -94,8 +98,8 @@ impl Config {
     }
 
     /// Returns warnings about a valid configuration: origins behind a canary whose timeouts may go uncounted, adapters that
-    /// have more than half of the size that they may have, or a mapping that may fail, segments that no rule names, and
-    /// tokens for flags that do not exist.
+    /// have more than half of the size that they may have, or a mapping that may fail, segments that no rule names, limits
+    /// that no route names, and tokens for flags that do not exist.
     pub fn warnings(&self) -> Vec<String> {
         let behind_canary =
             self.routes.iter().filter(|route| self.canary_deployments.contains_key(&route.flag));
@@ -124,7 +128,12 @@ impl Config {
             adapter.warnings().iter().map(move |warning| format!("adapter {name}: {warning}"))
         });
         let warnings = names.into_iter().filter_map(warning).chain(adapters.filter_map(large));
-        warnings.chain(of_mappings).chain(self.unused_segments()).chain(self.idle_patterns()).collect()
+        warnings
+            .chain(of_mappings)
+            .chain(self.unused_segments())
+            .chain(self.unused_limits())
+            .chain(self.idle_patterns())
+            .collect()
     }
 
     /// Returns a warning about each segment that no rule names.
@@ -133,6 +142,13 @@ impl Config {
         let used: BTreeSet<&SegmentName> = rules.filter_map(|rule| rule.segment.as_ref()).collect();
         let unused = self.segments.keys().filter(move |name| !used.contains(name));
         unused.map(|name| format!("segment {name}: no rule of a flag names it, so it decides nothing"))
+    }
+
+    /// Returns a warning about each rate limit that no route names.
+    fn unused_limits(&self) -> impl Iterator<Item = String> {
+        let used: BTreeSet<&LimitName> = self.routes.iter().flat_map(|route| &route.limit).collect();
+        let unused = self.limits.keys().filter(move |name| !used.contains(name));
+        unused.map(|name| format!("limit {name}: no route names it, so it limits nothing"))
     }
 
     /// Returns a warning about each pattern of a token that no flag has.
@@ -162,6 +178,7 @@ impl Config {
             values: self.flags,
             segments: self.segments,
             ofrep: self.ofrep,
+            limits: self.limits,
             adapters: self
                 .adapters
                 .into_iter()
@@ -184,6 +201,7 @@ impl Config {
             "flags" => serde_json::to_value(self.flags.get(name)?).ok(),
             "segments" => serde_json::to_value(self.segments.get(name)?).ok(),
             "ofrep" if name == SETTINGS => serde_json::to_value(self.ofrep.as_ref()?).ok(),
+            "limits" => serde_json::to_value(self.limits.get(name)?).ok(),
             "origins" => serde_json::to_value(self.origins.get(name)?).ok(),
             "adapters" => serde_json::to_value(self.adapters.get(name)?).ok(),
             "routes" => {
@@ -216,6 +234,7 @@ impl Config {
         merged.flags.extend(flags);
         merged.segments.extend(wanted.segments.clone());
         merged.ofrep = wanted.ofrep.clone().or(merged.ofrep);
+        merged.limits.extend(wanted.limits.clone());
         merged.origins.extend(wanted.origins.clone());
         merged.adapters.extend(wanted.adapters.clone());
         merged.routes.retain(|kept| wanted.routes.iter().all(|route| route.id != kept.id));

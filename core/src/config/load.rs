@@ -7,7 +7,7 @@ use super::{
     document::Config,
     experiment, failover,
     file::{ConfigFile, Place},
-    flag,
+    flag, limit,
     matcher::report_conflicts,
     reading::{Cursor, EntryCursor, Names, Node, Problem, Problems, Section},
     traffic, values,
@@ -188,18 +188,22 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let value_flags = fields.optional("flags");
     let segments = fields.optional("segments");
     let ofrep = fields.present("ofrep");
+    let limits = fields.optional("limits");
     let origins = fields.optional("origins");
     let adapters = fields.optional("adapters");
     let route_list = fields.optional("routes");
     fields.finish();
 
     let flags = section(flags, "write one entry per flag");
+    let limits = section(limits, "write one entry per limit");
     let origins = section(origins, "write one entry per origin");
     let adapters = section(adapters, "write one entry per adapter");
     let holdouts = section(holdouts, "write one entry per holdout");
     let value_flags = section(value_flags, "write one entry per flag");
     let segments = section(segments, "write one entry per segment");
-    let names = Names::new(&flags, &origins, &adapters, &holdouts).with_values(&value_flags, &segments);
+    let names = Names::new(&flags, &origins, &adapters, &holdouts)
+        .with_values(&value_flags, &segments)
+        .with_limits(&limits);
     let feature_flags = map(&flags, |entry| {
         // A flag with an invalid name is read too, so that its other mistakes are reported.
         let name = entry.key.parse::<FlagName>().ok().or_else(|| "unnamed".parse().ok())?;
@@ -226,6 +230,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
     let origin_entries = origins;
     let origins = map(&origin_entries, |entry| traffic::origin(&entry.value, &names));
     failover::check_secondaries(&origin_entries, &origins);
+    let limits = map(&limits, |entry| limit::read(&entry.value));
     let adapters = map(&adapters, |entry| adapter::read(&entry.value, files));
     let routes = routes(route_list, &names, &origins);
     let config = Config {
@@ -236,6 +241,7 @@ fn file(cursor: &Cursor<'_>, files: Files<'_>) -> Option<ConfigFile> {
         flags: value_flags,
         segments,
         ofrep,
+        limits,
         origins,
         adapters,
         routes,

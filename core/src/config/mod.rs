@@ -14,6 +14,7 @@ mod failover;
 mod file;
 mod flag;
 mod guard;
+mod limit;
 mod load;
 mod matcher;
 mod movement;

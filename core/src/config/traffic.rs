@@ -1,7 +1,7 @@
 //! Reads origins and routes.
 
 use super::{
-    cache, compare, failover, guard,
+    cache, compare, failover, guard, limit,
     matcher::matcher,
     reading::{Cursor, EntryCursor, Fields, Names, Section, Value},
 };
@@ -142,6 +142,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         hides_errors: error_when.is_some(),
     };
     let cache = fields.read("cache", |cursor| cache::read(cursor, &beside));
+    let limit = limit::of_route(&mut fields, names);
     fields.finish();
     Some(Route {
         id: id?,
@@ -157,6 +158,7 @@ pub(super) fn route(cursor: &Cursor<'_>, names: &Names<'_>) -> Option<Route> {
         fallback: fallback.unwrap_or_default(),
         guard,
         cache,
+        limit,
     })
 }
 

@@ -4,11 +4,12 @@ use crate::{
     adapter::{Adapter, InvalidProgram, Program},
     decision::{
         counted::CountedExperiment,
-        input::{add, inputs_of},
+        input::{Input, add, input_of_key, inputs_of},
         route::{CompiledFailover, CompiledOrigin, CompiledRoute},
         ruleset::Ruleset,
         turns::Turns,
     },
+    limit::CompiledLimit,
     measurement::label::ExperimentLabel,
     routing::table::{InvalidRoute, RouteTable},
     rules::{
@@ -27,7 +28,7 @@ use crate::{
         document::ValueFlag,
         segment::CompiledSegment,
     },
-    vocabulary::names::{AdapterName, ExperimentName, FlagName, OriginName, RouteId, SegmentName},
+    vocabulary::names::{AdapterName, ExperimentName, FlagName, LimitName, OriginName, RouteId, SegmentName},
 };
 use std::sync::Arc;
 
@@ -92,6 +93,14 @@ pub enum CompileError {
         /// The missing adapter.
         adapter: AdapterName,
     },
+    /// A route names a rate limit that does not exist.
+    #[error("route {route} names the limit {limit}, which does not exist")]
+    UnknownLimit {
+        /// The route with the reference.
+        route: RouteId,
+        /// The missing limit.
+        limit: LimitName,
+    },
     /// A route names an origin that does not exist.
     #[error("route {route} names the origin {origin}, which does not exist")]
     UnknownOrigin {
@@ -141,8 +150,15 @@ impl Ruleset {
         let turns = Turns::new(conditions(&flags, &experiments, &segments, &values), &values);
         let adapters = compile_adapters(snapshot)?;
         let origins = compile_origins(snapshot);
-        let compiled =
-            Compiled { flags: &flags, origins: &origins, adapters: &adapters, experiments: &experiments };
+        let limits: Vec<_> =
+            snapshot.limits.iter().map(|(name, policy)| CompiledLimit::new(name, policy)).collect();
+        let compiled = Compiled {
+            flags: &flags,
+            origins: &origins,
+            adapters: &adapters,
+            experiments: &experiments,
+            limits: &limits,
+        };
         let routes = snapshot
             .routes
             .iter()
@@ -170,6 +186,7 @@ impl Ruleset {
             segments,
             written_bytes,
             access: snapshot.ofrep.clone(),
+            limits,
             turns,
         })
     }
@@ -298,6 +315,7 @@ struct Compiled<'c> {
     origins: &'c [CompiledOrigin],
     adapters: &'c [Arc<Adapter>],
     experiments: &'c [Arc<CompiledExperiment>],
+    limits: &'c [CompiledLimit],
 }
 
 impl Compiled<'_> {
@@ -319,12 +337,21 @@ impl Compiled<'_> {
             flag.and_then(|index| self.flags.get(index)).map(CompiledFlag::conditions).unwrap_or_default();
         // Any request may be told the variants of its user.
         let of_experiments = self.experiments.iter().flat_map(|experiment| experiment.conditions());
+        let limits = self.limits(route)?;
+        let mut inputs = inputs_of(&route.identity, conditions.iter().chain(of_experiments), read);
+        let keys =
+            limits.iter().filter_map(|limit| self.limits.get(*limit)).flat_map(|limit| &limit.policy.key);
+        keys.filter_map(input_of_key).for_each(|input| add(&mut inputs, input));
+        if !limits.is_empty() {
+            // In place of whatever a request lacks.
+            add(&mut inputs, Input::Ip);
+        }
         Ok(CompiledRoute {
             id: route.id.clone(),
             flag,
             legacy: self.origin(route, &route.legacy)?,
             new: self.origin(route, &route.new)?,
-            inputs: inputs_of(&route.identity, conditions.iter().chain(of_experiments), read),
+            inputs,
             identity: route.identity.clone(),
             adapt,
             compare: route.compare.clone(),
@@ -333,10 +360,20 @@ impl Compiled<'_> {
             fallback: route.fallback,
             guard: route.guard.clone(),
             cache: route.cache.clone(),
+            limits,
             slow_limits: flag
                 .and_then(|_| snapshot.canaries.get(&route.flag))
                 .map(|label| label.limits(&route.id)),
         })
+    }
+
+    /// Returns the positions of the rate limits of a route.
+    fn limits(&self, route: &Route) -> Result<Vec<usize>, CompileError> {
+        let position = |name: &LimitName| {
+            let found = self.limits.binary_search_by(|limit| limit.name.cmp(name));
+            found.map_err(|_| CompileError::UnknownLimit { route: route.id.clone(), limit: name.clone() })
+        };
+        route.limit.iter().map(position).collect()
     }
 
     fn origin(&self, route: &Route, name: &OriginName) -> Result<usize, CompileError> {

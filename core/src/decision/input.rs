@@ -1,6 +1,7 @@
 //! The inputs of a decision: the parts of a request that the rules read.
 
 use crate::{
+    limit::{CLAIM, KeyPart},
     request::identity::{Source, VERIFIED_SUBJECT},
     rules::condition::{compiled::CompiledCondition, document::Attribute},
 };
@@ -44,6 +45,16 @@ pub(crate) fn inputs_of<'r>(
     }
     read.for_each(|header| add(&mut inputs, Input::Header(header.as_str().into())));
     inputs
+}
+
+/// Returns the input that a part of a rate limit's key needs, unless the identity of the route names it.
+pub(crate) fn input_of_key(part: &KeyPart) -> Option<Input> {
+    match part {
+        KeyPart::User => None,
+        KeyPart::Ip => Some(Input::Ip),
+        KeyPart::Header(name) => Some(Input::Header(name.clone())),
+        KeyPart::Claim(path) => Some(Input::Header(format!("{CLAIM}{path}").into())),
+    }
 }
 
 /// Inserts an input into the sorted list unless it is present. Linear, because there are few.

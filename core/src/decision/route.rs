@@ -68,6 +68,8 @@ pub struct CompiledRoute {
     pub guard: Option<Guard>,
     /// Rules by which responses are cached; `None` if none is.
     pub cache: Option<CacheRules>,
+    /// Positions of the rate limits in [`Ruleset::limits`](super::ruleset::Ruleset::limits).
+    pub limits: Vec<usize>,
     /// Limits above which a response is slow; `None` if the flag has no active canary.
     pub slow_limits: Option<SlowLimits>,
 }

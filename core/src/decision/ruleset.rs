@@ -9,6 +9,7 @@ use crate::{
         route::{CompiledOrigin, CompiledRoute},
         turns::Turns,
     },
+    limit::CompiledLimit,
     measurement::{answer::Brake, label::CanaryLabel, user_hash::UserKey},
     request::{facts::Facts, identity::Source},
     routing::table::RouteTable,
@@ -44,6 +45,8 @@ pub struct Ruleset {
     /// See [`Ruleset::written_bytes`].
     pub(super) written_bytes: usize,
     pub(super) access: Option<Access>,
+    /// Policies of rate limits, sorted by name.
+    pub(super) limits: Vec<CompiledLimit>,
     pub(super) turns: Turns,
 }
 
@@ -116,6 +119,11 @@ impl Ruleset {
     /// Returns the callers that may evaluate flags; `None` if there is no endpoint for evaluations.
     pub fn access(&self) -> Option<&Access> {
         self.access.as_ref()
+    }
+
+    /// The policies of rate limits, sorted by name.
+    pub fn limits(&self) -> &[CompiledLimit] {
+        &self.limits
     }
 
     /// The experiments whose users are counted, sorted by name.

@@ -16,7 +16,7 @@ use crate::{
     graphql::Guard,
     request::identity::{Source, default_sources, is_default},
     routing::matcher::Matcher,
-    vocabulary::names::{AdapterName, FlagName, OriginName, RouteId},
+    vocabulary::names::{AdapterName, FlagName, LimitName, OriginName, RouteId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ pub struct Route {
     /// Rules by which responses are cached; `None` if none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheRules>,
+    /// Policies of rate limits, all of which must admit a request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limit: Vec<LimitName>,
 }
 
 /// Failures of the new backend after which legacy serves the same request, if it can be sent a second time: safe

@@ -136,6 +136,11 @@ name!(
 );
 
 name!(
+    /// The name of a rate limit.
+    LimitName
+);
+
+name!(
     /// The name of a token with which an application evaluates flags.
     TokenName
 );

@@ -40,13 +40,15 @@ pub enum Reason {
     Experiment = 14,
     /// The guard of the route refused the request, so no backend got it.
     Guarded = 15,
+    /// A rate limit of the route refused the request, so no backend got it.
+    Limited = 16,
     /// A cache gave the response, so no backend was asked. No evidence: a backend that fails is hidden by it.
-    Cached = 16,
+    Cached = 17,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Emergency,
         Reason::Disabled,
         Reason::Blacklisted,
@@ -63,6 +65,7 @@ impl Reason {
         Reason::Braked,
         Reason::Experiment,
         Reason::Guarded,
+        Reason::Limited,
         Reason::Cached,
     ];
 
@@ -85,6 +88,7 @@ impl Reason {
             Reason::Braked => "BRAKED",
             Reason::Experiment => "EXPERIMENT",
             Reason::Guarded => "GUARDED",
+            Reason::Limited => "LIMITED",
             Reason::Cached => "CACHED",
         }
     }

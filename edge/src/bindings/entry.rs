@@ -19,7 +19,7 @@ thread_local! {
     static MINTED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-fn remember(isolate: &Isolate, (answer, minted): (PackedDecision, Option<String>)) -> u32 {
+pub(super) fn remember(isolate: &Isolate, (answer, minted): (PackedDecision, Option<String>)) -> u32 {
     exchanges::remember(isolate.begun.take());
     groups::remember(&isolate.groups.borrow());
     if minted.is_some() {

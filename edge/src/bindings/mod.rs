@@ -8,6 +8,7 @@ pub mod failover;
 mod groups;
 pub mod guards;
 pub mod kv;
+pub mod limits;
 pub mod ofrep;
 pub mod own_paths;
 mod response;

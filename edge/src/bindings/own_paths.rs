@@ -7,6 +7,7 @@ use crate::{
         state::{now_ms, with_isolate},
     },
     isolate::Counts,
+    limiting::LimitCounts,
     wire::Packed,
 };
 use cutover_core::{
@@ -100,7 +101,19 @@ struct Health<'i> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     origins: Vec<OriginState<'i>>,
     reporting: ReportingHealth<'i>,
+    /// Rate limits of the rules in force; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<LimitHealth<'i>>,
     outcomes: Counts,
+}
+
+#[derive(Serialize)]
+struct LimitHealth<'i> {
+    policy: &'i str,
+    /// `bound` or `absent`: the Worker has no binding for it, so each isolate limits by itself.
+    limiter: &'static str,
+    #[serde(flatten)]
+    counts: LimitCounts,
 }
 
 #[derive(Serialize)]
@@ -116,6 +129,10 @@ struct ReportingHealth<'i> {
     users_lost: u64,
 }
 
+fn limit_health((policy, counts, is_absent): (&str, LimitCounts, bool)) -> LimitHealth<'_> {
+    LimitHealth { policy, limiter: if is_absent { "absent" } else { "bound" }, counts }
+}
+
 fn health(env: &Env) -> (u16, String) {
     let now = now_ms();
     let version = env.get_binding::<WorkerVersionMetadata>(VERSION).ok().map(|version| version.id());
@@ -127,6 +144,7 @@ fn health(env: &Env) -> (u16, String) {
             (Some(_), false) => "ok",
         };
         let counting = &isolate.counting;
+        let limits = isolate.limits.borrow();
         json(&Health {
             status,
             version: version.as_deref(),
@@ -151,6 +169,7 @@ fn health(env: &Env) -> (u16, String) {
                 lost: counting.lost_in_all,
                 users_lost: counting.users_lost_in_all,
             },
+            limits: limits.counts().map(limit_health).collect(),
             outcomes: isolate.counts,
         })
     });

@@ -46,6 +46,8 @@ struct Table<'i> {
     guards: Option<Vec<bool>>,
     /// For each route, the rules by which its responses are cached.
     caches: PerRoute<CacheColumn<'i>>,
+    /// For each route, true if it has rate limits; `None` altogether if no route has any.
+    limits: Option<Vec<bool>>,
     /// For each route, the code of its [`Fallback`]; `None` altogether if all have the default.
     fallback: Option<Vec<u8>>,
     /// For each origin with a secondary, a retry or a path for its health, and for each secondary, see
@@ -155,6 +157,9 @@ pub fn table() -> String {
             caches: routes()
                 .any(|route| route.cache.is_some())
                 .then(|| routes().map(|route| route.cache.as_ref().map(CacheColumn::of)).collect()),
+            limits: routes()
+                .any(|route| !route.limits.is_empty())
+                .then(|| routes().map(|route| !route.limits.is_empty()).collect()),
             fallback: routes()
                 .any(|route| route.fallback != Fallback::default())
                 .then(|| routes().map(|route| route.fallback as u8).collect()),

@@ -141,18 +141,20 @@ fn requests_without_a_user_are_counted_and_no_evidence() {
     assert_eq!((batch.cells[0].counts.server_errors, batch.users.len()), (1, 0));
 }
 
-/// A request that a guard refused has its cell, in which its status is no error whatever the route says, and tells nothing of
+/// A request that a guard or a rate limit refused has its cell, in which its status is no error whatever the route says, and tells nothing of
 /// its user.
 #[test]
 fn refused_requests_are_counted_and_no_evidence() {
-    let mut counting = counting();
-    let refused = Ended { reason: Reason::Guarded, arm: Arm::Legacy, status: 409, ..Ended::default() };
-    add(&mut counting, [refused, refused]);
-    let batch = take(&mut counting, RIPE, false);
-    let cell = &batch.cells[0];
-    assert_eq!((batch.cells.len(), cell.reason, cell.is_evidence()), (1, Reason::Guarded, false));
-    assert_eq!((cell.counts.requests, cell.counts.errors(), cell.counts.client_errors), (2, 0, 2));
-    assert_eq!(batch.users.len(), 0);
+    for reason in [Reason::Guarded, Reason::Limited] {
+        let mut counting = counting();
+        let refused = Ended { reason, arm: Arm::Legacy, status: 409, ..Ended::default() };
+        add(&mut counting, [refused, refused]);
+        let batch = take(&mut counting, RIPE, false);
+        let cell = &batch.cells[0];
+        assert_eq!((batch.cells.len(), cell.reason, cell.is_evidence()), (1, reason, false));
+        assert_eq!((cell.counts.requests, cell.counts.errors(), cell.counts.client_errors), (2, 0, 2));
+        assert_eq!(batch.users.len(), 0);
+    }
 }
 
 /// S2: statuses from 400 to 499 are events too, each of its class.

@@ -8,6 +8,7 @@ mod events;
 mod experiments;
 mod failover;
 mod groups;
+mod limits;
 mod ofrep;
 mod reports;
 mod timing;

@@ -87,7 +87,8 @@ fn explanation(verdict: &FlagDecision, flag: Option<&CompiledFlag>, because: Opt
         | Reason::Diverted
         | Reason::Braked
         | Reason::Guarded
-        | Reason::Cached => "decided at the edge, not by the flag".to_owned(),
+        | Reason::Cached
+        | Reason::Limited => "decided at the edge, not by the flag".to_owned(),
     }
 }
 

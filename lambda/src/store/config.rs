@@ -311,6 +311,7 @@ impl Store {
                 "segments" => sections.entry("segments").or_default().insert(name.to_owned(), value),
                 // The only object of its section.
                 "ofrep" => settings.insert("ofrep".to_owned(), value),
+                "limits" => sections.entry("limits").or_default().insert(name.to_owned(), value),
                 "origins" => sections.entry("origins").or_default().insert(name.to_owned(), value),
                 "adapters" => sections.entry("adapters").or_default().insert(name.to_owned(), value),
                 "routes" => {

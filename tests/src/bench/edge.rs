@@ -253,6 +253,7 @@ pub fn snapshot(flags: usize, revision: u64, origin: &str) -> Snapshot {
             fallback: Fallback::default(),
             guard: None,
             cache: None,
+            limit: Vec::new(),
         });
     }
     snapshot

@@ -42,6 +42,7 @@ mod ingest;
 mod jwt;
 mod kill_switch;
 mod ledgers;
+mod limits;
 mod management;
 mod observability;
 mod ofrep;

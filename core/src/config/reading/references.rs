@@ -14,6 +14,7 @@ pub(crate) enum Section {
     Holdouts,
     Segments,
     Routes,
+    Limits,
     /// Flags of routes and flags with values.
     AnyFlags,
 }
@@ -28,6 +29,7 @@ impl Section {
             Self::Holdouts => "holdout",
             Self::Segments => "segment",
             Self::Routes => "route",
+            Self::Limits => "limit",
         }
     }
 }
@@ -42,6 +44,7 @@ pub(crate) struct Names<'n> {
     value_flags: Vec<&'n str>,
     segments: Vec<&'n str>,
     routes: Vec<&'n str>,
+    limits: Vec<&'n str>,
 }
 
 impl<'n> Names<'n> {
@@ -59,6 +62,7 @@ impl<'n> Names<'n> {
             value_flags: Vec::new(),
             segments: Vec::new(),
             routes: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -72,6 +76,7 @@ impl<'n> Names<'n> {
             value_flags: Vec::new(),
             segments: Vec::new(),
             routes: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -94,6 +99,11 @@ impl<'n> Names<'n> {
         Self { routes, ..self }
     }
 
+    /// Adds the names of rate limits.
+    pub(crate) fn with_limits(self, limits: &[EntryCursor<'n>]) -> Self {
+        Self { limits: keys(limits), ..self }
+    }
+
     /// Returns true if a flag of routes has this name.
     pub(crate) fn has_flag(&self, name: &str) -> bool {
         self.flags.contains(&name)
@@ -108,6 +118,7 @@ impl<'n> Names<'n> {
             Section::Holdouts => &self.holdouts,
             Section::Segments => &self.segments,
             Section::Routes => &self.routes,
+            Section::Limits => &self.limits,
         };
         let more = if matches!(section, Section::AnyFlags) { self.value_flags.as_slice() } else { &[] };
         if known.contains(&name) || more.contains(&name) {

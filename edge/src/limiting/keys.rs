@@ -1,0 +1,51 @@
+//! The keys that an isolate holds something for, as many as fit.
+
+use cutover_core::limit::Held;
+use std::collections::BTreeMap;
+
+/// Keys in one half of the map: 16,384 in all, at most 4 MB. With a further one the older half is forgotten.
+const MAX_KEYS: usize = 8_192;
+
+/// The state of a key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Entry {
+    /// Tokens, refusals and the own count.
+    pub held: Held,
+    /// Number of the question that is under way, and the time until which others wait for its answer.
+    pub asked: Option<(u32, i64)>,
+}
+
+impl Entry {
+    /// Returns the number of a question whose answer is worth waiting for.
+    pub fn awaited(&self, now: i64) -> Option<u32> {
+        self.asked.filter(|(_, until)| now < *until).map(|(number, _)| number)
+    }
+}
+
+/// Keys by their hashes. Those that were used of late are kept: what is forgotten is the half that was not used since the
+/// other one filled up.
+#[derive(Debug, Default)]
+pub struct Keys {
+    young: BTreeMap<u128, Entry>,
+    old: BTreeMap<u128, Entry>,
+}
+
+impl Keys {
+    /// Returns the state of a key, which is empty if it is not known.
+    pub fn entry(&mut self, hash: u128) -> &mut Entry {
+        if !self.young.contains_key(&hash) {
+            let known = self.old.remove(&hash).unwrap_or_default();
+            if self.young.len() >= MAX_KEYS {
+                self.old = std::mem::take(&mut self.young);
+            }
+            self.young.insert(hash, known);
+        }
+        self.young.entry(hash).or_default()
+    }
+
+    /// Returns the number of keys.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
