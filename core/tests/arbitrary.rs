@@ -122,6 +122,7 @@ fn route() -> impl Strategy<Value = Route> {
             fallback: Fallback::default(),
             guard: None,
             cache: None,
+            limit: Vec::new(),
         },
     )
 }
@@ -137,7 +138,12 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 .map(|name| {
                     (
                         name.parse().unwrap(),
-                        Origin { url: format!("http://{name}/"), timeout_ms: 1, options: Default::default() },
+                        Origin {
+                            url: format!("http://{name}/"),
+                            timeout_ms: 1,
+                            options: Default::default(),
+                            failover: Default::default(),
+                        },
                     )
                 })
                 .collect(),

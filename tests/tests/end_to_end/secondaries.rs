@@ -29,11 +29,12 @@ struct Backend {
 impl Backend {
     /// Starts a backend that answers with its name while it is well, and with 503 otherwise.
     async fn start(name: &'static str, is_well: bool) -> Self {
-        let (is_well, received) = (Arc::new(AtomicBool::new(is_well)), Arc::new(Mutex::default()));
+        let is_well = Arc::new(AtomicBool::new(is_well));
+        let received: Arc<Mutex<Vec<(Instant, String)>>> = Arc::default();
         let (health, seen) = (Arc::clone(&is_well), Arc::clone(&received));
         let origin = RawOrigin::start(move |mut request: ReceivedRequest| {
             let line = format!("{} {}", request.method(), request.target());
-            Mutex::lock(&seen).unwrap().push((Instant::now(), line));
+            seen.lock().unwrap().push((Instant::now(), line));
             let status = if health.load(Ordering::SeqCst) { "200 OK" } else { "503 Sorry" };
             async move {
                 request.body().await;
@@ -129,10 +130,10 @@ async fn all_at_once_in_front_of_a_circuit_that_is_still_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_hangs_is_left_after_its_first_timeouts() {
     let second = Backend::start("second", true).await;
-    let arrived = Arc::new(Mutex::new(Vec::new()));
+    let arrived: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let seen = Arc::clone(&arrived);
     let hanging = RawOrigin::start(move |received: ReceivedRequest| {
-        Mutex::lock(&seen).unwrap().push(Instant::now());
+        seen.lock().unwrap().push(Instant::now());
         async move {
             tokio::time::sleep(Duration::from_secs(120)).await;
             drop(received);
