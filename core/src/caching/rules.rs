@@ -32,7 +32,7 @@ pub struct CacheRules {
     pub tags: Vec<String>,
     /// Percent of the users who go past the cache while a canary of the route's flag runs. They are its evidence.
     #[serde(default = "default_bypass", skip_serializing_if = "is_default_bypass")]
-    pub bypass_percent: u8,
+    pub bypass_percent: u32,
     /// Raised to give none of the responses again that are cached.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub version: u32,
@@ -59,11 +59,11 @@ impl CacheRules {
     }
 }
 
-fn default_bypass() -> u8 {
+fn default_bypass() -> u32 {
     10
 }
 
-fn is_default_bypass(percent: &u8) -> bool {
+fn is_default_bypass(percent: &u32) -> bool {
     *percent == default_bypass()
 }
 
