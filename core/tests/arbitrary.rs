@@ -136,7 +136,12 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 .map(|name| {
                     (
                         name.parse().unwrap(),
-                        Origin { url: format!("http://{name}/"), timeout_ms: 1, options: Default::default() },
+                        Origin {
+                            url: format!("http://{name}/"),
+                            timeout_ms: 1,
+                            options: Default::default(),
+                            failover: Default::default(),
+                        },
                     )
                 })
                 .collect(),
