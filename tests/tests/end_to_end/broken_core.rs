@@ -44,13 +44,13 @@ const BREAKING: &str = r#"{
 const TRAP: &str = r#"throw new WebAssembly.RuntimeError("unreachable");"#;
 
 /// The state of a broken instance is borrowed for ever, so it decides nothing: no route, and the reason INTERNAL.
-const BORROWED: &str = r#"if (name === "decide") return 0xaffff;"#;
+const BORROWED: &str = r#"if (name === "decide") return 0x57fff;"#;
 
 /// The same when flags are to be evaluated: a table of another generation is missing, see `before_evaluation`, and the
 /// response is a failure of no generation, see `evaluate`.
 const BORROWED_TO_EVALUATE: &str = r#"
-  if (name === "decide") return 0xaffff;
-  if (name === "before_evaluation") return 1 << 26;
+  if (name === "decide") return 0x57fff;
+  if (name === "before_evaluation") return 1 << 2;
   if (name === "evaluate") {
     const address = call(...values);
     new Uint32Array(exports.memory.buffer, address, 6).set([500, 0, 0, 0, 0, 0]);
