@@ -4,12 +4,12 @@
 
 #[cfg(test)]
 mod tests;
+mod window;
+
+use window::Window;
 
 /// Failures in a row that open a circuit.
 pub const FAILURES_IN_A_ROW: u32 = 5;
-
-/// Seconds over which the share of failures is taken.
-const WINDOW_S: usize = 10;
 
 /// Requests in the window from which their share of failures can open a circuit.
 const MIN_REQUESTS: u32 = 20;
@@ -27,7 +27,7 @@ const GOOD_PROBES: u32 = 3;
 /// Milliseconds after which a request that cannot be sent a second time may be a probe: an origin may get no others.
 const ANY_PROBE_MS: i64 = 5_000;
 
-/// Milliseconds after which a half-open circuit that got no probe closes: nobody wants the origin, or nobody may try it.
+/// Milliseconds after which a half-open circuit without a probe closes: nobody wants the origin, or may try it.
 const IDLE_MS: i64 = 60_000;
 
 /// Milliseconds for which a circuit is open at most by the word of others, before this isolate looks for itself.
@@ -64,7 +64,7 @@ enum State {
     },
     /// One probe at a time is sent to the origin.
     HalfOpen {
-        /// Begin of this, or time of the last probe that another origin could have answered, in milliseconds since 1970.
+        /// Begin of this, or time of the last probe that could be repeated, in milliseconds since 1970.
         since: i64,
         /// Begin of this, or time of the last probe.
         probed_at: i64,
@@ -144,41 +144,6 @@ pub struct Success {
     pub successes: u32,
 }
 
-/// Requests of one second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Second {
-    number: i64,
-    requests: u32,
-    failures: u32,
-}
-
-/// The requests of the last seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Window([Second; WINDOW_S]);
-
-impl Window {
-    fn add(&mut self, now: i64, requests: u32, failures: u32) {
-        let number = now.div_euclid(1_000);
-        let index = usize::try_from(number).unwrap_or_default() % WINDOW_S;
-        let Some(second) = self.0.get_mut(index) else { return };
-        if second.number != number {
-            *second = Second { number, ..Second::default() };
-        }
-        second.requests = second.requests.saturating_add(requests);
-        second.failures = second.failures.saturating_add(failures);
-    }
-
-    /// Returns the requests of the window and the failures among them.
-    fn sums(&self, now: i64) -> (u32, u32) {
-        let newest = now.div_euclid(1_000);
-        let oldest = newest - i64::try_from(WINDOW_S).unwrap_or_default();
-        let recent = self.0.iter().filter(|second| second.number > oldest && second.number <= newest);
-        recent.fold((0_u32, 0_u32), |(requests, failures), second| {
-            (requests.saturating_add(second.requests), failures.saturating_add(second.failures))
-        })
-    }
-}
-
 /// The circuit breaker of an origin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Breaker {
@@ -244,8 +209,8 @@ impl Breaker {
         }
     }
 
-    /// Returns the milliseconds for which this isolate keeps away from the origin by its own results; 0 if it does until
-    /// a probe says more, `None` if it does not.
+    /// Returns the milliseconds for which this isolate keeps away from the origin by its own results; 0 if it does
+    /// until a probe says more, `None` if it does not.
     pub fn own_open_for_ms(&self, now: i64) -> Option<i64> {
         let mut advanced = *self;
         advanced.advance(now);

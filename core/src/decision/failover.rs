@@ -213,8 +213,8 @@ impl Breakers {
         }
     }
 
-    /// Takes in a response of an origin to a request that was begun `age_ms` ago, and successes before it. Returns true if
-    /// further ones need not be told.
+    /// Takes in a response of an origin to a request that was begun `age_ms` ago, and successes before it. Returns true
+    /// if further ones need not be told.
     pub fn succeeded(&mut self, origin: &OriginName, age_ms: u32, success: Success) -> bool {
         let Success { now, is_probe, successes } = success;
         let Some(entry) = self.entry(origin) else { return true };
@@ -235,8 +235,8 @@ impl Breakers {
         }
     }
 
-    /// As [`Breakers::release`], for a look at a path that does not tell how the origin is. For
-    /// a minute clients' requests are the probes, and then it is looked at again.
+    /// As [`Breakers::release`], for a look at a path that does not tell how the origin is. For a minute clients'
+    /// requests are the probes, and then it is looked at again.
     pub fn mute(&mut self, origin: &OriginName, now: i64) {
         self.release(origin, now);
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.origin == *origin) {

@@ -103,8 +103,8 @@ impl SharedHealth {
         true
     }
 
-    /// Adds an origin that nobody has reported. If there is no room, it takes the place of one that a single isolate has
-    /// reported for long.
+    /// Adds an origin that nobody has reported. If there is no room, it takes the place of one that a single isolate
+    /// reported long ago.
     fn begin(&mut self, origin: &OriginName, report: Report) -> bool {
         let is_alone = |held: &ReportedOrigin| held.reports.len() == 1;
         let is_own = |held: &ReportedOrigin| held.reports.iter().all(|own| own.isolate == report.isolate);

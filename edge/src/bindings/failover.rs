@@ -14,7 +14,8 @@ pub fn note_result(origin: usize, generation: u32, result: u32, successes: u32, 
     with_isolate(|isolate| isolate.note_result(origin, generation, ended, now_ms())).unwrap_or_default()
 }
 
-/// Notes that requests to an origin were answered lately, see [`Isolate::note_served`](crate::isolate::Isolate::note_served).
+/// Notes that requests to an origin were answered lately, see
+/// [`Isolate::note_served`](crate::isolate::Isolate::note_served).
 #[wasm_bindgen]
 pub fn note_served(origin: usize, generation: u32) {
     with_isolate(|isolate| isolate.note_served(origin, generation, now_ms()));

@@ -198,7 +198,7 @@ fn the_word_of_others_closes_no_origin_that_is_well_here() {
 }
 
 #[test]
-fn a_request_that_was_begun_before_the_opening_neither_opens_it_again_nor_is_a_good_probe() {
+fn a_request_begun_before_the_opening_neither_opens_it_again_nor_is_a_good_probe() {
     let rules = rules(BOTH, 100);
     let mut breakers = Breakers::default();
     let name = "new".parse().unwrap();
