@@ -2,7 +2,7 @@
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { NO_BYTES } from "./body.js";
-import { mayCache, sendCached } from "./cache.js";
+import { CACHE_GRACE, enterCache, noteSilentCache, sendCached } from "./cache.js";
 import { claimComparison } from "./compare.js";
 import {
   checkAvoided,
@@ -54,7 +54,6 @@ import {
   NO_ROUTE,
   PROBE,
   REASON,
-  REASON_CACHED,
   REASON_FALLBACK,
   REASON_GUARDED,
   REASON_INTERNAL,
@@ -117,6 +116,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     origin,
     decision,
     isRetry: false,
+    isFromCache: false,
     first: undefined,
     cookie,
     groups,
@@ -221,12 +221,15 @@ function releaseProbe(table, decision) {
  * @returns {Promise<Response>}
  */
 function forwardPlain(forwarded) {
+  // On the way through a cache the backend has its time limit there.
+  const isCached = forwarded.table.caches !== null && enterCache(forwarded);
   return new Promise((resolve) => {
     let isOver = false;
     const timer = setTimeout(() => {
       isOver = true;
+      if (isCached) noteSilentCache(forwarded);
       resolve(recover(forwarded, LATE, undefined));
-    }, forwarded.limit);
+    }, isCached ? forwarded.limit + CACHE_GRACE : forwarded.limit);
     /** @param {unknown} error */
     const fail = (error) => {
       if (isOver) return;
@@ -234,8 +237,7 @@ function forwardPlain(forwarded) {
       resolve(recover(forwarded, error, undefined));
     };
     try {
-      const { origin, url, request, decision, env, table } = forwarded;
-      const isCached = table.caches !== null && mayCache(forwarded);
+      const { origin, url, request, decision, env } = forwarded;
       const response = isCached ? sendCached(forwarded) : send(origin, url, request, env);
       // Without a body to copy there is time while the backend works.
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
@@ -353,8 +355,8 @@ function finish(forwarded, response, status) {
       return recover(forwarded, undefined, response);
     }
     // What an adapter or a cache answers without the backend says nothing of that.
-    const isCached = (decision & REASON) === REASON_CACHED;
-    if (adapted?.isOwn === true || isCached) noteUnknown(table, position, decision);
+    const { isFromCache } = forwarded;
+    if (adapted?.isOwn === true || isFromCache) noteUnknown(table, position, decision);
     else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status, open.begun);
     first?.body?.cancel().catch(() => {});
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
@@ -371,7 +373,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    if (table.groups !== null && !isCached) {
+    if (table.groups !== null && !isFromCache) {
       // Of an adapted request the backend's own responses report them, which the client does not get.
       noteEvents(forwarded, decision & ADAPT ? forwarded.events : eventsIn(response.headers));
     }
@@ -413,7 +415,8 @@ function secondAttempt(forwarded, error, unavailable) {
   try {
     const failure = unavailable ?? error;
     // Without a failure no backend got it: its adapter has no route for it.
-    if (failure === undefined || error === CLIENT_LEFT) noteUnknown(table, position, decision);
+    const isSilent = failure === undefined || error === CLIENT_LEFT || forwarded.isFromCache;
+    if (isSilent) noteUnknown(table, position, decision);
     else if (isWatched(table, position, decision)) {
       noteStatus(table, position, decision, unavailable?.status ?? statusOf(error), open.begun);
     }
@@ -433,6 +436,7 @@ function secondAttempt(forwarded, error, unavailable) {
       limit: left,
       decision: decision & ~(PROBE | COMPARE),
       isRetry: true,
+      isFromCache: false,
       first: unavailable,
       body: decision & ADAPT ? NO_BYTES : undefined,
       events: undefined,

@@ -64,6 +64,24 @@ pub fn run_all(arguments: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Compiles the targets, without libFuzzer and its instrumentation: both are needed to run them only.
+///
+/// # Errors
+/// Fails if a target does not compile.
+pub fn check() -> Result<(), Failure> {
+    let mut check = command("cargo");
+    check.args([
+        "check",
+        "--locked",
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+        "--target-dir",
+        "target/fuzz-check",
+    ]);
+    // Otherwise its C++ would be compiled. Nothing is linked, so nothing has to be there.
+    run(check.env("CUSTOM_LIBFUZZER_PATH", "target/libfuzzer.a"), "read the messages above")
+}
+
 /// cargo-fuzz uses unstable compiler options; RUSTC_BOOTSTRAP allows them with the pinned toolchain.
 fn fuzzer() -> std::process::Command {
     let mut fuzz = command(cargo_home().join("bin/cargo-fuzz"));

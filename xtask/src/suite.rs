@@ -42,6 +42,8 @@ pub fn test(arguments: &[&str]) -> Result<(), Failure> {
         doc.args(if is_deep { ["--workspace", "--quiet"] } else { ["-p", "cutover-core"] });
         run(&mut doc, FIX)
     })?;
+    // They use the library as no other crate does, and are run by a deep run only.
+    timed("targets of the fuzzer", fuzz::check)?;
     if is_deep {
         timed("the archives for AWS", functions::build)?;
         timed("the archives of the command line", dist::dist)?;
