@@ -170,10 +170,10 @@ async fn one_isolate_alone_closes_no_origin_for_the_others() {
         assert_eq!(told("a", open(ms)).await, Value::Null);
     }
     // A report that is not written in time is lost, and sent again.
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + Duration::from_secs(30);
     let mut told_to_second = told("b", open(60_000)).await;
     while told_to_second.is_null() {
-        assert!(Instant::now() < deadline, "two isolates are not believed");
+        assert!(Instant::now() < patience, "two isolates are not believed");
         tokio::time::sleep(Duration::from_millis(100)).await;
         told("a", open(200_000)).await;
         told_to_second = told("b", open(60_000)).await;
