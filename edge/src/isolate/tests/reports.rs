@@ -344,11 +344,10 @@ fn a_refused_batch_of_counts_alone_is_a_loss_of_their_step() {
 /// What a cache has depends on the share of its arm, so a fixed share of the users of both arms goes past it.
 #[test]
 fn the_same_share_of_both_arms_goes_past_the_cache_while_a_canary_runs() {
-    let mut snapshot = with_canary(1, 0);
-    snapshot.routes[0].cache = Some(CacheRules { bypass_percent: 20, ..CacheRules::default() });
+    let mut counted = with_canary(2, 0);
+    counted.routes[0].cache = Some(CacheRules { bypass_percent: 20, ..CacheRules::default() });
     let mut isolate = reporting(0);
-    snapshot.revision = Revision(2);
-    isolate.finish_read(1, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+    isolate.finish_read(1, Ok(Some(counted.encode().unwrap()))).unwrap();
     hear(&mut isolate);
     let mut seen = [[0_u32; 2]; 2];
     for user in 0..4_000 {
@@ -364,9 +363,9 @@ fn the_same_share_of_both_arms_goes_past_the_cache_while_a_canary_runs() {
     }
     // Nobody is evidence without a canary, so nobody goes past the cache.
     let mut quiet = holding(1, 50.0);
-    let mut snapshot = snapshot(2, 50.0, 0);
-    snapshot.routes[0].cache = Some(CacheRules::default());
-    quiet.finish_read(1, Ok(Some(snapshot.encode().unwrap()))).unwrap();
+    let mut uncounted = snapshot(2, 50.0, 0);
+    uncounted.routes[0].cache = Some(CacheRules::default());
+    quiet.finish_read(1, Ok(Some(uncounted.encode().unwrap()))).unwrap();
     for user in 0..200 {
         let request = format!("GET\nhttps://api.example.com/api/x\n\0\nuser-{user}");
         assert_eq!(answer(&quiet, &request, 2).0 & PackedDecision::UNCACHED, 0);
