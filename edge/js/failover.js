@@ -12,6 +12,7 @@ import {
   REASON_DIVERTED,
   RESULT_ANSWERED,
   RESULT_FAILED,
+  RESULT_MUTE,
   RESULT_PROBED,
   RESULT_UNKNOWN,
   SECONDARY,
@@ -21,6 +22,16 @@ import {
 // Milliseconds for which a request waits at most before it is sent to the same origin again, and that must remain for
 // it.
 export const RETRY_DELAY = 50;
+
+// Milliseconds for which a success speaks against the word of others.
+const SERVED_MS = 10000;
+
+/**
+ * The table by which the last request ended.
+ *
+ * @type {Table | undefined}
+ */
+let lastTable;
 
 /**
  * Returns the position of the origin that gets a decided request.
@@ -61,16 +72,34 @@ export function hasFailover(table, position) {
  * @param {Table} table
  * @param {number} position
  * @param {number} result bits
+ * @param {number} begun time at which the request began
  */
-export function noteResult(table, position, result) {
+export function noteResult(table, position, result, begun) {
   const origin = table.origins[position];
   const successes = origin[5] ?? 0;
+  const now = Date.now();
+  lastTable = table;
+  if ((result & ~RESULT_PROBED) === RESULT_ANSWERED) origin[6] = now;
   if (result === RESULT_ANSWERED && origin[4] === false) {
     origin[5] = successes + 1;
     return;
   }
   origin[5] = 0;
-  origin[4] = !core.note_result(position, table.generation, result, successes);
+  origin[4] = !core.note_result(position, table.generation, result, successes, Math.max(now - begun, 0));
+}
+
+/**
+ * Tells the core which origins answered lately, if an answer of the control plane has the word of others about origins.
+ *
+ * @param {string} body of the answer
+ */
+export function noteServed(body) {
+  const table = lastTable;
+  if (table === undefined || !body.includes('"health"')) return;
+  const since = Date.now() - SERVED_MS;
+  table.origins.forEach((origin, position) => {
+    if ((origin[6] ?? 0) > since) core.note_served(position, table.generation);
+  });
 }
 
 /**
@@ -80,10 +109,11 @@ export function noteResult(table, position, result) {
  * @param {number} position
  * @param {number} decision
  * @param {number} status or UNREACHABLE or TIMEOUT
+ * @param {number} begun
  */
-export function noteStatus(table, position, decision, status) {
+export function noteStatus(table, position, decision, status, begun) {
   const result = isFailure(status) ? RESULT_FAILED : RESULT_ANSWERED;
-  noteResult(table, position, decision & PROBE ? result | RESULT_PROBED : result);
+  noteResult(table, position, decision & PROBE ? result | RESULT_PROBED : result, begun);
 }
 
 /**
@@ -94,16 +124,22 @@ export function noteStatus(table, position, decision, status) {
  * @param {number} decision
  */
 export function noteUnknown(table, position, decision) {
-  if (decision & PROBE) noteResult(table, position, RESULT_UNKNOWN | RESULT_PROBED);
+  if (decision & PROBE) noteResult(table, position, RESULT_UNKNOWN | RESULT_PROBED, Date.now());
 }
 
 /**
- * Returns true for a status by which a backend says that it cannot serve anybody.
+ * Returns true for a status by which a backend says that it cannot serve anybody, or by which the platform says so: it
+ * answers itself for a backend that refuses connections, is too slow, has no name or no certificate.
  *
- * @param {number} status or UNREACHABLE or TIMEOUT
+ * @param {number} status
  */
+export function isUnavailable(status) {
+  return (status >= 502 && status <= 504) || (status >= 520 && status <= 526) || status === 530;
+}
+
+/** @param {number} status or UNREACHABLE or TIMEOUT */
 function isFailure(status) {
-  return status <= TIMEOUT || (status >= 502 && status <= 504);
+  return status <= TIMEOUT || isUnavailable(status);
 }
 
 /**
@@ -149,7 +185,8 @@ export function substituteFor(table, position) {
  * @param {ExecutionContext} context
  */
 export function checkAvoided(table, decision, url, env, context) {
-  const isDiverted = (decision & REASON) === REASON_DIVERTED;
+  // A secondary of the new arm serves diverted users too.
+  const isDiverted = (decision & (REASON | NEW)) === REASON_DIVERTED;
   if (!isDiverted && (decision & SECONDARY) === 0) return;
   const arms = (decision & NO_ROUTE) << 1;
   const avoided = decision & SECONDARY ? [table.arms[arms | ((decision >> ARM_SHIFT) & 1)]] : [];
@@ -173,16 +210,23 @@ export function checkAvoided(table, decision, url, env, context) {
  */
 async function check(table, position, url, env) {
   const origin = table.origins[position];
+  const begun = Date.now();
   let result = RESULT_FAILED;
   try {
     const response = await withTimeout(send(origin, url, new Request(url, { redirect: "manual" }), env), origin[1]);
-    if (response.ok) result = RESULT_ANSWERED;
-    await response.body?.cancel();
+    const { ok, status } = response;
+    if (ok) result = RESULT_ANSWERED;
+    else if (!isUnavailable(status)) {
+      // Not asked again for a minute, so not logged either.
+      console.warn(JSON.stringify({ event: "health_path_useless", origin: origin[0], status }));
+      result = RESULT_MUTE;
+    }
+    await response.body?.cancel().catch(() => {});
   } catch (error) {
     console.warn("an origin does not answer for its health:", error);
   }
   try {
-    noteResult(table, position, result | RESULT_PROBED);
+    noteResult(table, position, result | RESULT_PROBED, begun);
   } catch (error) {
     console.error("the health of an origin could not be noted:", error);
   }

@@ -8,6 +8,7 @@ import {
   checkAvoided,
   hasFailover,
   hasSecondChance,
+  isUnavailable,
   isWatched,
   noteStatus,
   noteUnknown,
@@ -190,11 +191,27 @@ async function forwardGuarded(forwarded) {
     }
   }
   if (typeof checked === "number") return holdUntil(checked, forwardOn(forwarded));
+  releaseProbe(table, decision);
   // No backend got it: for this reason the core counts it as evidence of nothing.
   const refused = (decision & ~(REASON | NEW | EVIDENCE)) | REASON_GUARDED;
   open.decision = refused;
   reportIfDue(env, context, count(open, checked.status));
   return decorate(checked, refused, { table, told: forwarded.told });
+}
+
+/**
+ * Gives up the place of a probe that no backend gets. Does not throw.
+ *
+ * @param {Table} table
+ * @param {number} decision
+ */
+function releaseProbe(table, decision) {
+  if ((decision & PROBE) === 0) return;
+  try {
+    noteUnknown(table, positionOf(table, decision), decision);
+  } catch (error) {
+    console.error("the place of a probe could not be given up:", error);
+  }
 }
 
 /**
@@ -334,13 +351,13 @@ function finish(forwarded, response, status) {
   try {
     // Of an unfit response the file of the adapter says which status the client gets.
     const given = unfit === undefined ? status : response.status;
-    if (given >= 502 && given <= 504 && (mayRetry(forwarded, response) || mayFallBack(forwarded, response))) {
+    if (isUnavailable(given) && (mayRetry(forwarded, response) || mayFallBack(forwarded, response))) {
       return recover(forwarded, undefined, response);
     }
     // What an adapter or a cache answers without the backend says nothing of that.
     const { isFromCache } = forwarded;
     if (adapted?.isOwn === true || isFromCache) noteUnknown(table, position, decision);
-    else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status);
+    else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status, open.begun);
     first?.body?.cancel().catch(() => {});
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
       const responded = Date.now();
@@ -396,11 +413,13 @@ function noteEvents({ packed, table, cookie }, events) {
 function secondAttempt(forwarded, error, unavailable) {
   const { request, table, position, decision, open, kept, limit, adapted } = forwarded;
   try {
-    if (error === CLIENT_LEFT || forwarded.isFromCache) noteUnknown(table, position, decision);
-    else if (isWatched(table, position, decision)) {
-      noteStatus(table, position, decision, unavailable?.status ?? statusOf(error));
-    }
     const failure = unavailable ?? error;
+    // Without a failure no backend got it: its adapter has no route for it.
+    const isSilent = failure === undefined || error === CLIENT_LEFT || forwarded.isFromCache;
+    if (isSilent) noteUnknown(table, position, decision);
+    else if (isWatched(table, position, decision)) {
+      noteStatus(table, position, decision, unavailable?.status ?? statusOf(error), open.begun);
+    }
     // Another backend would not fit the adapter either.
     if (failure === undefined || adapted?.unfit !== undefined || !mayRetry(forwarded, failure)) return undefined;
     const again = isRead(request) ? request : kept;
@@ -462,14 +481,14 @@ async function recover(forwarded, error, unavailable) {
       try {
         const response = await withTimeout(send(origin, url, again, env), origin[1]);
         reportIfDue(env, context, count(fallback, response.status));
-        if (hasFailover(table, position)) noteStatus(table, position, 0, response.status);
+        if (hasFailover(table, position)) noteStatus(table, position, 0, response.status, fallback.begun);
         unavailable?.body?.cancel().catch(() => {});
         first?.body?.cancel().catch(() => {});
         if (table.groups !== null) noteEvents(forwarded, eventsIn(response.headers));
         return decorate(response, legacy, forwarded);
       } catch (error) {
         reportIfDue(env, context, count(fallback, statusOf(error)));
-        if (hasFailover(table, position)) noteStatus(table, position, 0, statusOf(error));
+        if (hasFailover(table, position)) noteStatus(table, position, 0, statusOf(error), fallback.begun);
         if (unavailable === undefined && first === undefined) {
           return decorate(gatewayProblem(error === LATE), legacy, forwarded);
         }
@@ -534,6 +553,7 @@ async function forwardToLegacy(request, env, context, url, table, decision, orig
 // eslint-disable-next-line max-params -- as `forward`
 export function forwardAfterError(request, env, context, url, table, decision, error) {
   console.error("legacy answers because the edge failed:", error);
+  if ((decision & UNDECIDED) === 0) releaseProbe(table, decision);
   const route = decision & UNDECIDED ? NO_ROUTE : decision & NO_ROUTE;
   let position = table.arms[route << 1];
   if (position === undefined) {

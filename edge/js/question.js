@@ -1,4 +1,5 @@
 // Questions to the control plane. Each is answered for all requests that wait.
+import { noteServed } from "./failover.js";
 import { sleep } from "./http.js";
 import { encode, post, urlOf } from "./post.js";
 import { core } from "./wasm.js";
@@ -27,6 +28,7 @@ export async function ask(env, context) {
   askedUntil = Date.now() + PATIENCE_MS;
   const url = urlOf(env.ASK_URL || env.INGEST_URL, "/v1/questions");
   const { status, body } = await post(env, url, encode(question), JSON_TYPE, PATIENCE_MS);
+  noteServed(body);
   core.answered(status, body);
   askedUntil = 0;
   core.refresh(env, context);

@@ -1,4 +1,5 @@
 // Counting outcomes, and reporting them to the control plane.
+import { noteServed } from "./failover.js";
 import { sleep } from "./http.js";
 import { gzip, post, urlOf } from "./post.js";
 import { ask } from "./question.js";
@@ -217,6 +218,7 @@ async function flush(env, context, isLast) {
     const sequence = core.sequence();
     if (packed?.batch !== batch) packed = { batch, bytes: await gzip(batch) };
     const { status, body } = await post(env, url, packed.bytes, PACKED_TYPE, BATCH_PATIENCE_MS);
+    noteServed(body);
     const mayGoOn = core.finish_batch(sequence, status, body);
     core.refresh(env, context);
     if (!mayGoOn) return;

@@ -28,7 +28,7 @@ type ClientRequest = Request<unknown, IncomingRequestCfProperties>;
 
 /**
  * The base URL of an origin, its time limit in milliseconds, its options, the requests built for it, true if the core
- * wants to hear of its next success, and the successes of which it was not told.
+ * wants to hear of its next success, the successes of which it was not told, and the time of the last success.
  */
 type Origin = [
   base: string,
@@ -37,6 +37,7 @@ type Origin = [
   built?: Map<string, Request>,
   isIll?: boolean,
   successes?: number,
+  served?: number,
 ];
 
 /** The position of an origin's secondary or -1, and true if it may get a request twice, and if it says how it is. */
@@ -361,7 +362,8 @@ interface Core {
   limit_absent(number: number): void;
   limiter_take(tat: number, now: number, wanted: number, interval: number, burst: number): Float64Array;
   legacy_origin(packed: string, generation: number): number;
-  note_result(origin: number, generation: number, result: number, successes: number): boolean;
+  note_result(origin: number, generation: number, result: number, successes: number, age: number): boolean;
+  note_served(origin: number, generation: number): void;
   second_origin(failed: number, generation: number, isLate: boolean): number;
   substitute(origin: number, generation: number): number;
   claim_check(origin: number, generation: number): string | undefined;

@@ -73,6 +73,7 @@ export const RESULT_ANSWERED = 0;
 export const RESULT_FAILED = 1;
 export const RESULT_UNKNOWN = 2;
 export const RESULT_PROBED = 4;
+export const RESULT_MUTE = 8;
 
 // In place of a value that a request or a response lacks. No header can hold it.
 export const ABSENT = "\0";

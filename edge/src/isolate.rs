@@ -372,7 +372,7 @@ impl Isolate {
             matches!(decision.verdict.reason, Reason::Emergency | Reason::Diverted | Reason::Braked)
                 || (!self.breakers.is_empty()
                     && decision.route.is_some_and(|route| {
-                        [route.legacy, route.new].iter().any(|arm| !self.breakers.is_closed(rules, *arm, now))
+                        [route.legacy, route.new].iter().any(|arm| self.breakers.is_open(rules, *arm, now))
                     }));
         let policy = decision.route.and_then(|route| route.compare.as_ref()).filter(|_| !is_spared);
         let compared = policy.is_some_and(|policy| {

@@ -122,6 +122,7 @@ fn both_sides_of_the_boundary_use_the_same_constants() {
         ("RESULT_FAILED", OriginResult::FAILED),
         ("RESULT_UNKNOWN", OriginResult::UNKNOWN),
         ("RESULT_PROBED", OriginResult::PROBED),
+        ("RESULT_MUTE", OriginResult::MUTE),
         ("SHOW_ARM", show(true, false, false)),
         ("SHOW_REASON", show(false, true, false)),
         ("SHOW_REVISION", show(false, false, true)),

@@ -4,12 +4,12 @@
 
 #[cfg(test)]
 mod tests;
+mod window;
+
+use window::Window;
 
 /// Failures in a row that open a circuit.
 pub const FAILURES_IN_A_ROW: u32 = 5;
-
-/// Seconds over which the share of failures is taken.
-const WINDOW_S: usize = 10;
 
 /// Requests in the window from which their share of failures can open a circuit.
 const MIN_REQUESTS: u32 = 20;
@@ -27,11 +27,23 @@ const GOOD_PROBES: u32 = 3;
 /// Milliseconds after which a request that cannot be sent a second time may be a probe: an origin may get no others.
 const ANY_PROBE_MS: i64 = 5_000;
 
+/// Milliseconds after which a half-open circuit without a probe closes: nobody wants the origin, or may try it.
+const IDLE_MS: i64 = 60_000;
+
+/// Milliseconds for which a circuit is open at most by the word of others, before this isolate looks for itself.
+const LONGEST_TOLD_MS: i64 = 15_000;
+
+/// Milliseconds over which the ends of told openings are spread: the time between two questions.
+const TOLD_SPREAD_MS: u64 = 5_000;
+
 /// Percent of the requests that an origin gets in the two halves of its recovery.
 const SHARES: [u64; 2] = [10, 50];
 
 /// Milliseconds of one half.
 const HALF_MS: i64 = 5_000;
+
+/// Milliseconds from the last good probe until the origin gets all of its requests.
+pub const RECOVERY_MS: i64 = 2 * HALF_MS;
 
 /// Tenths of a token in the budget of retries: a failure takes ten, a success gives one back.
 const BUDGET: u32 = 100;
@@ -43,15 +55,21 @@ enum State {
     Closed,
     /// Nobody is sent to the origin.
     Open {
+        /// Begin of this, in milliseconds since 1970.
+        since: i64,
         /// End of this, in milliseconds since 1970.
         until: i64,
-        /// End by the results of this isolate; the rest was told.
-        own_until: i64,
+        /// True if the results of this isolate opened the circuit; otherwise others told of the origin.
+        is_own: bool,
     },
     /// One probe at a time is sent to the origin.
     HalfOpen {
-        /// Begin of this, in milliseconds since 1970.
+        /// Begin of this, or time of the last probe that could be repeated, in milliseconds since 1970.
         since: i64,
+        /// Begin of this, or time of the last probe.
+        probed_at: i64,
+        /// True if the results of this isolate opened the circuit.
+        is_own: bool,
         /// Time up to which the probe under way has the only place.
         probe_until: Option<i64>,
         /// Probes in a row that succeeded.
@@ -102,7 +120,7 @@ pub enum Admission {
     Avoid,
 }
 
-/// A request that failed: no connection, no response in time, or a status from 502 to 504.
+/// A request that failed: no connection, no response in time, or a status by which nobody is served.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Failure {
     /// Milliseconds since 1970.
@@ -115,39 +133,15 @@ pub struct Failure {
     pub dice: u64,
 }
 
-/// Requests of one second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Second {
-    number: i64,
-    requests: u32,
-    failures: u32,
-}
-
-/// The requests of the last seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Window([Second; WINDOW_S]);
-
-impl Window {
-    fn add(&mut self, now: i64, requests: u32, failures: u32) {
-        let number = now.div_euclid(1_000);
-        let index = usize::try_from(number).unwrap_or_default() % WINDOW_S;
-        let Some(second) = self.0.get_mut(index) else { return };
-        if second.number != number {
-            *second = Second { number, ..Second::default() };
-        }
-        second.requests = second.requests.saturating_add(requests);
-        second.failures = second.failures.saturating_add(failures);
-    }
-
-    /// Returns the requests of the window and the failures among them.
-    fn sums(&self, now: i64) -> (u32, u32) {
-        let newest = now.div_euclid(1_000);
-        let oldest = newest - i64::try_from(WINDOW_S).unwrap_or_default();
-        let recent = self.0.iter().filter(|second| second.number > oldest && second.number <= newest);
-        recent.fold((0_u32, 0_u32), |(requests, failures), second| {
-            (requests.saturating_add(second.requests), failures.saturating_add(second.failures))
-        })
-    }
+/// A request that was answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Success {
+    /// Milliseconds since 1970.
+    pub now: i64,
+    /// True if the request was admitted as a probe.
+    pub is_probe: bool,
+    /// Requests that succeeded since the last result that was told.
+    pub successes: u32,
 }
 
 /// The circuit breaker of an origin.
@@ -171,12 +165,15 @@ impl Breaker {
         match &mut self.state {
             State::Closed => Admission::Send,
             State::Open { .. } => Admission::Avoid,
-            State::HalfOpen { since, probe_until, .. } => {
+            State::HalfOpen { since, probed_at, probe_until, .. } => {
                 let is_taken = probe_until.is_some_and(|until| now < until);
                 if is_taken || (!is_repeatable && now - *since < ANY_PROBE_MS) {
                     return Admission::Avoid;
                 }
-                *probe_until = Some(now + i64::from(timeout_ms));
+                (*probed_at, *probe_until) = (now, Some(now + i64::from(timeout_ms)));
+                if is_repeatable {
+                    *since = now;
+                }
                 Admission::Probe
             }
             State::Recovering { since } => {
@@ -212,11 +209,15 @@ impl Breaker {
         }
     }
 
-    /// Returns the milliseconds for which this isolate holds the circuit open by its own results; 0 if it does not.
-    pub fn own_open_for_ms(&self, now: i64) -> i64 {
-        match self.state {
-            State::Open { own_until, .. } => own_until.saturating_sub(now).max(0),
-            _ => 0,
+    /// Returns the milliseconds for which this isolate keeps away from the origin by its own results; 0 if it does
+    /// until a probe says more, `None` if it does not.
+    pub fn own_open_for_ms(&self, now: i64) -> Option<i64> {
+        let mut advanced = *self;
+        advanced.advance(now);
+        match advanced.state {
+            State::Open { until, is_own, .. } => is_own.then_some(until - now),
+            State::HalfOpen { is_own, .. } => is_own.then_some(0),
+            State::Closed | State::Recovering { .. } => None,
         }
     }
 
@@ -226,7 +227,7 @@ impl Breaker {
         self.spent < BUDGET / 2
     }
 
-    /// Takes in a failure. One of a request that was begun before the circuit opened changes nothing any more.
+    /// Takes in a failure of a request that was begun after the last opening.
     pub fn failed(&mut self, failure: Failure) {
         let Failure { now, is_probe, successes, .. } = failure;
         self.advance(now);
@@ -280,15 +281,26 @@ impl Breaker {
         }
     }
 
-    /// Opens the circuit because other isolates did. The longer of both times holds.
-    pub fn open_until(&mut self, told: i64, now: i64) {
+    /// Opens the circuit because other isolates did so for `told_ms` from now, and for at most 15 s at a time. The ends
+    /// are spread by the dice, so that not all isolates probe at once. An isolate that opened the circuit itself, or
+    /// probes the origin, knows more.
+    pub fn open_by_word(&mut self, told_ms: i64, now: i64, dice: u64) {
         self.advance(now);
-        let (until, own_until) = match self.state {
-            State::Open { until, own_until } => (until.max(told), own_until),
-            _ => (told, i64::MIN),
+        let (since, held_until) = match self.state {
+            State::Closed => (now, now),
+            State::Open { since, until, is_own: false } => (since, until),
+            _ => return,
         };
-        if until > now {
-            self.state = State::Open { until, own_until };
+        let spread = i64::try_from(dice % TOLD_SPREAD_MS).unwrap_or_default();
+        let told = now.saturating_add(told_ms.max(0)).saturating_add(spread).min(since + LONGEST_TOLD_MS);
+        self.state = State::Open { since, until: held_until.max(told), is_own: false };
+    }
+
+    /// Returns the begin of the opening, if the circuit is open.
+    pub fn open_since(&self) -> Option<i64> {
+        match self.state {
+            State::Open { since, .. } => Some(since),
+            _ => None,
         }
     }
 
@@ -304,21 +316,28 @@ impl Breaker {
         let percent = 80 + i64::try_from(dice % 41).unwrap_or_default();
         let until = now + length * percent / 100;
         self.openings = self.openings.saturating_add(1);
-        self.state = State::Open { until, own_until: until };
+        self.state = State::Open { since: now, until, is_own: true };
         (self.failures_in_a_row, self.window) = (0, Window::default());
     }
 
-    /// Ends a state whose time is over.
+    /// Ends the states whose time is over.
     fn advance(&mut self, now: i64) {
-        match self.state {
-            State::Open { until, .. } if now >= until => {
-                self.state = State::HalfOpen { since: until, probe_until: None, good: 0 };
+        if let State::Open { until, is_own, .. } = self.state
+            && now >= until
+        {
+            self.state =
+                State::HalfOpen { since: until, probed_at: until, is_own, probe_until: None, good: 0 };
+        }
+        let is_over = match self.state {
+            State::HalfOpen { probed_at, probe_until, .. } => {
+                now - probed_at.max(probe_until.unwrap_or_default()) >= IDLE_MS
             }
-            State::Recovering { since } if now - since >= 2 * HALF_MS => {
-                self.state = State::Closed;
-                self.openings = 0;
-            }
-            _ => {}
+            State::Recovering { since } => now - since >= RECOVERY_MS,
+            State::Closed | State::Open { .. } => false,
+        };
+        if is_over {
+            self.state = State::Closed;
+            self.openings = 0;
         }
     }
 }

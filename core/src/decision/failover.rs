@@ -1,9 +1,11 @@
 //! Failover: which origin of an arm gets a request while origins fail. First the arm's own, then its secondary; a
 //! request of the new arm goes to legacy if neither can have it, and one of legacy is sent whatever is known.
 
+mod history;
+
 use crate::{
     decision::{
-        breaker::{Admission, Breaker, Candidate, Circuit, Failure},
+        breaker::{Admission, Breaker, Candidate, Circuit, Failure, RECOVERY_MS, Success},
         decide::Decision,
         route::CompiledFailover,
         ruleset::Ruleset,
@@ -11,13 +13,27 @@ use crate::{
     measurement::health::{MAX_ORIGINS, OpenOrigin},
     vocabulary::{arm::Arm, names::OriginName, reason::Reason},
 };
+use history::History;
 use serde::Serialize;
 use std::cell::Cell;
+
+/// Milliseconds after its recovery for which an origin is not left by the word of others.
+const TRUSTED_MS: i64 = 60_000;
+
+/// Milliseconds for which successes that were noted speak for an origin: until the answer at hand is read.
+const SERVED_MS: i64 = 1_000;
+
+/// Milliseconds for which a path that does not tell how its origin is is not asked again.
+const MUTE_MS: i64 = 60_000;
+
+/// Shortest time that is told of an origin which is not recovering yet, in milliseconds: up to the next question.
+const LEAST_TOLD_MS: i64 = 6_000;
 
 /// The circuit breakers of the origins that failed lately, or of which others told that they fail.
 #[derive(Debug, Default)]
 pub struct Breakers {
     entries: Vec<Entry>,
+    history: History,
 }
 
 #[derive(Debug)]
@@ -27,6 +43,8 @@ struct Entry {
     breaker: Cell<Breaker>,
     /// Time since which the origin is not well, in milliseconds since 1970.
     since: i64,
+    /// Time up to which a client's request is the probe, because the path for the origin's health said nothing.
+    mute_until: i64,
 }
 
 /// The origin of an arm that gets a request.
@@ -64,6 +82,11 @@ impl Breakers {
     pub fn steer(&self, rules: &Ruleset, decision: &mut Decision<'_>, candidate: Candidate) -> Course {
         let Some(origin) = decision.origin() else { return Course::default() };
         if let Some(course) = self.course(rules, origin, candidate) {
+            // Users of a canary that its own backend did not serve prove nothing about that. They stay of the new arm.
+            let is_helped = course.is_secondary && decision.verdict.arm == Arm::New;
+            if is_helped && decision.verdict.reason == Reason::Rollout {
+                decision.verdict.reason = Reason::Diverted;
+            }
             return course;
         }
         let mut origin = origin;
@@ -83,13 +106,15 @@ impl Breakers {
     /// Returns the course of a request for an origin; `None` if neither it nor its secondary can have the request.
     fn course(&self, rules: &Ruleset, origin: usize, candidate: Candidate) -> Option<Course> {
         let failover = failover_of(rules, origin);
-        // An origin that says itself how it is needs no client's request for that.
-        let is_asked = failover.is_some_and(|failover| failover.health.is_some());
-        let admitted = if is_asked && self.circuit(rules, origin, candidate.now) == Circuit::HalfOpen {
-            Admission::Avoid
-        } else {
-            self.admit(rules, origin, candidate)
-        };
+        let may_not_probe = self.circuit(rules, origin, candidate.now) == Circuit::HalfOpen
+            && failover.is_some_and(|failover| failover.health.is_some())
+            && (self.is_asked(rules, origin, candidate.now) || {
+                // An order is no probe while somebody else can have it.
+                let secondary = failover.and_then(|failover| failover.secondary);
+                !candidate.is_repeatable
+                    && secondary.is_some_and(|secondary| self.is_closed(rules, secondary, candidate.now))
+            });
+        let admitted = if may_not_probe { Admission::Avoid } else { self.admit(rules, origin, candidate) };
         match admitted {
             Admission::Send => Some(Course::default()),
             Admission::Probe => Some(Course { is_secondary: false, is_probe: true }),
@@ -111,16 +136,29 @@ impl Breakers {
         admitted
     }
 
+    /// Returns true if an origin says itself how it is, so that it needs no client's request for that.
+    fn is_asked(&self, rules: &Ruleset, origin: usize, now: i64) -> bool {
+        let has_path = failover_of(rules, origin).is_some_and(|failover| failover.health.is_some());
+        let entry = || self.entry(&rules.origins().get(origin)?.name);
+        has_path && entry().is_none_or(|entry| now >= entry.mute_until)
+    }
+
     /// Claims the place of a probe for a look at an origin's own word; false if it is taken, or none is due.
     pub fn claim(&self, rules: &Ruleset, origin: usize, now: i64) -> bool {
         let candidate = Candidate { now, is_repeatable: true, timeout_ms: 0, dice: u64::MAX };
         self.circuit(rules, origin, now) == Circuit::HalfOpen
+            && self.is_asked(rules, origin, now)
             && self.admit(rules, origin, candidate) == Admission::Probe
     }
 
     /// Returns true if an origin gets all of its requests.
     pub fn is_closed(&self, rules: &Ruleset, origin: usize, now: i64) -> bool {
         self.circuit(rules, origin, now) == Circuit::Closed
+    }
+
+    /// Returns true if an origin gets no requests while another one can answer them.
+    pub fn is_open(&self, rules: &Ruleset, origin: usize, now: i64) -> bool {
+        self.circuit(rules, origin, now) == Circuit::Open
     }
 
     fn circuit(&self, rules: &Ruleset, origin: usize, now: i64) -> Circuit {
@@ -157,18 +195,35 @@ impl Breakers {
         secondary.filter(is_better).unwrap_or(origin)
     }
 
-    /// Takes in a failure of an origin. The successes before the first one are older than anything that is looked at.
-    pub fn failed(&mut self, origin: &OriginName, failure: Failure) {
-        let successes = if self.entry(origin).is_some() { failure.successes } else { 0 };
-        let failure = Failure { successes, ..failure };
-        self.change(origin, failure.now, |breaker| breaker.failed(failure));
+    /// Takes in a failure of an origin by a request that was begun `age_ms` ago. One begun before the last opening says
+    /// nothing that is not known. The successes before the first failure are older than anything that is looked at.
+    pub fn failed(&mut self, origin: &OriginName, age_ms: u32, failure: Failure) {
+        let Failure { now, successes, .. } = failure;
+        let is_known = self.entry(origin).is_some();
+        if self.history.is_before_opening(origin, now - i64::from(age_ms)) {
+            if let Some(before) = successes.checked_sub(1).filter(|_| is_known) {
+                self.change(origin, now, |breaker| _ = breaker.succeeded(false, before, now));
+            }
+            return;
+        }
+        let successes = if is_known { successes } else { 0 };
+        self.change(origin, now, |breaker| breaker.failed(Failure { successes, ..failure }));
+        if self.entry(origin).is_some_and(|entry| entry.breaker.get().open_since() == Some(now)) {
+            self.history.distrust(origin);
+        }
     }
 
-    /// Takes in a response of an origin, and successes before it. Returns true if further ones need not be told.
-    pub fn succeeded(&mut self, origin: &OriginName, is_probe: bool, successes: u32, now: i64) -> bool {
+    /// Takes in a response of an origin to a request that was begun `age_ms` ago, and successes before it. Returns true
+    /// if further ones need not be told.
+    pub fn succeeded(&mut self, origin: &OriginName, age_ms: u32, success: Success) -> bool {
+        let Success { now, is_probe, successes } = success;
+        let Some(entry) = self.entry(origin) else { return true };
+        let is_probe = is_probe && !self.history.is_before_opening(origin, now - i64::from(age_ms));
+        let was_probed = entry.breaker.get().circuit(now) == Circuit::HalfOpen;
         let mut is_well = true;
-        if self.entry(origin).is_some() {
-            self.change(origin, now, |breaker| is_well = breaker.succeeded(is_probe, successes, now));
+        self.change(origin, now, |breaker| is_well = breaker.succeeded(is_probe, successes, now));
+        if was_probed && is_well {
+            self.history.trust(origin, now + RECOVERY_MS + TRUSTED_MS, now);
         }
         is_well
     }
@@ -180,32 +235,47 @@ impl Breakers {
         }
     }
 
-    /// Opens the circuits of origins that other isolates found failing. `dice` spreads the ends, so that not all
-    /// isolates probe at once.
-    pub fn hear(&mut self, told: &[OpenOrigin], now: i64, dice: u64) {
+    /// As [`Breakers::release`], for a look at a path that does not tell how the origin is. For a minute clients'
+    /// requests are the probes, and then it is looked at again.
+    pub fn mute(&mut self, origin: &OriginName, now: i64) {
+        self.release(origin, now);
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.origin == *origin) {
+            entry.mute_until = now + MUTE_MS;
+        }
+    }
+
+    /// Notes that requests of this isolate to an origin were answered lately. The next word of others about it is not
+    /// obeyed if none failed.
+    pub fn note_served(&mut self, origin: &OriginName, now: i64) {
+        if self.entry(origin).is_none_or(|entry| entry.breaker.get().is_settled(now)) {
+            self.history.trust(origin, now + SERVED_MS, now);
+        }
+    }
+
+    /// Opens the circuits of origins that other isolates found failing, unless this one found them well. `dice` spreads
+    /// the ends.
+    pub fn hear(&mut self, rules: &Ruleset, told: &[OpenOrigin], now: i64, dice: u64) {
         for OpenOrigin { origin, open_for_ms } in told.iter().take(MAX_ORIGINS) {
-            let told_ms = i64::try_from(*open_for_ms).unwrap_or(i64::MAX).min(LONGEST_TOLD_MS);
-            let held_ms = self.entry(origin).map_or(0, |entry| entry.breaker.get().open_for_ms(now));
-            if told_ms > held_ms {
-                let percent = i64::try_from(dice % 21).unwrap_or_default();
-                let until = now + told_ms + told_ms * percent / 100;
-                self.change(origin, now, |breaker| breaker.open_until(until, now));
+            let is_held = rules.origins().iter().any(|held| held.name == *origin);
+            if is_held && *open_for_ms > 0 && !self.history.is_trusted(origin, now) {
+                let told_ms = i64::try_from(*open_for_ms).unwrap_or(i64::MAX);
+                self.change(origin, now, |breaker| breaker.open_by_word(told_ms, now, dice));
             }
         }
     }
 
-    /// Returns the origins whose circuits this isolate holds open by its own results.
+    /// Returns the origins that this isolate keeps away from by its own results, until they recover.
     pub fn open_origins(&self, now: i64) -> Vec<OpenOrigin> {
         let open = self.entries.iter().filter_map(|entry| {
-            let open_for_ms = u64::try_from(entry.breaker.get().own_open_for_ms(now)).unwrap_or_default();
-            (open_for_ms > 0).then(|| OpenOrigin { origin: entry.origin.clone(), open_for_ms })
+            let left_ms = entry.breaker.get().own_open_for_ms(now)?.max(LEAST_TOLD_MS);
+            Some(OpenOrigin { origin: entry.origin.clone(), open_for_ms: left_ms.unsigned_abs() })
         });
         open.take(MAX_ORIGINS).collect()
     }
 
     /// Iterates over the origins that are not well.
     pub fn states(&self, now: i64) -> impl Iterator<Item = OriginState<'_>> {
-        self.entries.iter().map(move |Entry { origin, breaker, since }| {
+        self.entries.iter().map(move |Entry { origin, breaker, since, .. }| {
             let breaker = breaker.get();
             let open_for_ms = breaker.open_for_ms(now);
             OriginState {
@@ -213,7 +283,7 @@ impl Breakers {
                 circuit: breaker.circuit(now),
                 since: *since,
                 open_for_ms,
-                is_told: open_for_ms > 0 && breaker.own_open_for_ms(now) == 0,
+                is_told: open_for_ms > 0 && breaker.own_open_for_ms(now).is_none(),
             }
         })
     }
@@ -238,18 +308,18 @@ impl Breakers {
     fn change(&mut self, origin: &OriginName, now: i64, change: impl FnOnce(&mut Breaker)) {
         let index = self.entries.iter().position(|entry| entry.origin == *origin).unwrap_or_else(|| {
             let breaker = Cell::default();
-            self.entries.push(Entry { origin: origin.clone(), breaker, since: now });
+            self.entries.push(Entry { origin: origin.clone(), breaker, since: now, mute_until: 0 });
             self.entries.len() - 1
         });
         if let Some(entry) = self.entries.get_mut(index) {
             change(entry.breaker.get_mut());
+            if let Some(since) = entry.breaker.get().open_since() {
+                self.history.opened(origin, since, now);
+            }
         }
         self.forget(now);
     }
 }
-
-/// Milliseconds for which an origin is held open at most by the word of others.
-const LONGEST_TOLD_MS: i64 = 360_000;
 
 fn failover_of(rules: &Ruleset, origin: usize) -> Option<&CompiledFailover> {
     rules.origins().get(origin)?.failover.as_ref()

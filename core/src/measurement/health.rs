@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Most origins in a question or an answer.
 pub const MAX_ORIGINS: usize = 16;
 
+/// Most origins that one isolate reports alone.
+const MAX_ALONE: usize = 4;
+
 /// Most reports that are kept of an origin: two are enough, and one more of them may be withdrawn.
 const MAX_REPORTS: usize = 3;
 
@@ -72,11 +75,7 @@ impl SharedHealth {
     fn add(&mut self, origin: &OriginName, report: Report) -> bool {
         let found = self.0.iter().position(|held| held.origin == *origin);
         let Some(held) = found.and_then(|index| self.0.get_mut(index)) else {
-            if self.0.len() >= MAX_ORIGINS {
-                return false;
-            }
-            self.0.push(ReportedOrigin { origin: origin.clone(), reports: vec![report] });
-            return true;
+            return self.begin(origin, report);
         };
         if let Some(own) = held.reports.iter_mut().find(|own| own.isolate == report.isolate) {
             let is_same = (own.until - report.until).abs() < SAME_END_MS;
@@ -86,7 +85,13 @@ impl SharedHealth {
             return !is_same;
         }
         if held.reports.len() >= MAX_REPORTS {
-            // The one that ends first makes room for one that holds longer.
+            // One that nobody confirms any more makes room first.
+            let old = held.reports.iter().position(|old| is_unconfirmed(old, &held.reports, report.at));
+            if let Some(old) = old.and_then(|index| held.reports.get_mut(index)) {
+                *old = report;
+                return true;
+            }
+            // Then the one that ends first, for one that holds longer.
             let Some(first) = held.reports.iter_mut().min_by_key(|held| held.until) else { return false };
             let is_later = report.until - first.until >= SAME_END_MS;
             if is_later {
@@ -95,6 +100,25 @@ impl SharedHealth {
             return is_later;
         }
         held.reports.push(report);
+        true
+    }
+
+    /// Adds an origin that nobody has reported. If there is no room, it takes the place of one that a single isolate
+    /// reported long ago.
+    fn begin(&mut self, origin: &OriginName, report: Report) -> bool {
+        let is_alone = |held: &ReportedOrigin| held.reports.len() == 1;
+        let is_own = |held: &ReportedOrigin| held.reports.iter().all(|own| own.isolate == report.isolate);
+        if self.0.iter().filter(|held| is_alone(held) && is_own(held)).count() >= MAX_ALONE {
+            return false;
+        }
+        if self.0.len() >= MAX_ORIGINS {
+            let is_old = |held: &ReportedOrigin| {
+                is_alone(held) && held.reports.iter().all(|old| is_old(old, report.at))
+            };
+            let Some(index) = self.0.iter().position(is_old) else { return false };
+            self.0.remove(index);
+        }
+        self.0.push(ReportedOrigin { origin: origin.clone(), reports: vec![report] });
         true
     }
 
@@ -121,13 +145,24 @@ impl SharedHealth {
     }
 }
 
+/// Returns true if a new report does not confirm a report any more.
+fn is_old(report: &Report, now: i64) -> bool {
+    now - report.at > CONFIRMED_WITHIN_MS
+}
+
+fn is_unconfirmed(report: &Report, reports: &[Report], now: i64) -> bool {
+    is_old(report, now) && !reports.iter().any(|other| is_confirmed(report, other))
+}
+
+fn is_confirmed(one: &Report, other: &Report) -> bool {
+    one.isolate != other.isolate && (one.at - other.at).abs() <= CONFIRMED_WITHIN_MS
+}
+
 /// Returns the latest time until which two isolates hold an origin open that reported within ten seconds of each other.
 fn confirmed_until(reports: &[Report], now: i64) -> Option<i64> {
     let current = || reports.iter().filter(|report| report.until > now);
     let pairs = current().flat_map(|one| current().map(move |other| (one, other)));
-    let confirmed = pairs.filter(|(one, other)| {
-        one.isolate != other.isolate && (one.at - other.at).abs() <= CONFIRMED_WITHIN_MS
-    });
+    let confirmed = pairs.filter(|(one, other)| is_confirmed(one, other));
     confirmed.map(|(one, other)| one.until.min(other.until)).max()
 }
 
@@ -180,10 +215,35 @@ mod tests {
                 |number| OpenOrigin { origin: format!("o{number}").parse().unwrap(), open_for_ms: u64::MAX };
             (from..from + 100).map(origin).collect::<Vec<_>>()
         };
-        assert!(health.report("a", &many(0), 0));
-        assert!(!health.report("b", &many(100), 0));
-        assert!(health.report("b", &many(0), 0));
-        let told = health.open_origins(0);
-        assert_eq!((told.len(), told[0].open_for_ms), (MAX_ORIGINS, LONGEST_OPEN_MS));
+        // Alone it fills a quarter of the room.
+        for (number, isolate) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            assert!(health.report(isolate, &many(100 * number), 0));
+            assert!(!health.report(isolate, &many(100 * number + 50), 0), "{isolate}");
+        }
+        assert_eq!(health.0.len(), MAX_ORIGINS);
+        assert!(!health.report("e", &many(900), 10_000));
+        assert!(health.report("e", &many(0), 10_000));
+        let told = health.open_origins(10_000);
+        assert_eq!((told.len(), told[0].open_for_ms), (MAX_ALONE, LONGEST_OPEN_MS - 10_000));
+        // An origin that one isolate reports for long makes room, and one that two report does not.
+        assert!(health.report("f", &many(900), 10_001));
+        assert_eq!(health.0.len(), MAX_ORIGINS);
+        assert_eq!(health.open_origins(10_001).len(), MAX_ALONE);
+    }
+
+    #[test]
+    fn old_reports_that_nobody_confirms_make_room_for_an_outage_of_now() {
+        let mut health = SharedHealth::default();
+        for (isolate, at) in [("a", 0), ("b", 20_000), ("c", 40_000)] {
+            assert!(health.report(isolate, &open(300_000), at));
+        }
+        // Both hold it for far less time than the others said.
+        assert!(health.report("d", &open(5_000), 60_000));
+        assert_eq!(health.open_origins(60_000), []);
+        assert!(health.report("e", &open(5_000), 61_000));
+        assert_eq!(health.open_origins(61_000), open(4_000));
+        // These two confirm each other, so they stay.
+        assert!(health.report("f", &open(5_000), 62_000));
+        assert!(!health.report("g", &open(3_000), 63_000));
     }
 }

@@ -74,7 +74,7 @@ pub enum Fallback {
     Never = 0,
     /// No connection, or no response in time.
     Unreachable = 1,
-    /// As [`Self::Unreachable`], and the statuses 502, 503 and 504.
+    /// As [`Self::Unreachable`], and the statuses 502 to 504, 520 to 526 and 530.
     #[default]
     Unavailable = 2,
 }

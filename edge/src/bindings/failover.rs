@@ -9,9 +9,16 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// Notes the result of a request to an origin, see [`OriginResult`]. Returns true if further successes need not be
 /// told.
 #[wasm_bindgen]
-pub fn note_result(origin: usize, generation: u32, result: u32, successes: u32) -> bool {
-    let ended = OriginResult::read(result, successes);
+pub fn note_result(origin: usize, generation: u32, result: u32, successes: u32, age_ms: u32) -> bool {
+    let ended = OriginResult::read(result, successes, age_ms);
     with_isolate(|isolate| isolate.note_result(origin, generation, ended, now_ms())).unwrap_or_default()
+}
+
+/// Notes that requests to an origin were answered lately, see
+/// [`Isolate::note_served`](crate::isolate::Isolate::note_served).
+#[wasm_bindgen]
+pub fn note_served(origin: usize, generation: u32) {
+    with_isolate(|isolate| isolate.note_served(origin, generation, now_ms()));
 }
 
 /// Returns the position of the origin that gets a request which another one failed to serve; -1 if none does.

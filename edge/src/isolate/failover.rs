@@ -4,7 +4,7 @@ use crate::{isolate::Isolate, wire::PackedDecision};
 use cutover_core::{
     Decision, OriginName, Ruleset,
     decision::{
-        breaker::{Candidate, Failure},
+        breaker::{Candidate, Failure, Success},
         failover::Course,
     },
     routing::matcher::is_safe,
@@ -16,10 +16,12 @@ use cutover_core::{
 pub enum RequestResult {
     /// A response, whatever it says.
     Answered,
-    /// No connection, no response in time, or a status from 502 to 504.
+    /// No connection, no response in time, or a status by which nobody is served.
     Failed,
     /// The request ended without a word of the origin.
     Unknown,
+    /// The path for the origin's health answered, and did not tell it.
+    Mute,
 }
 
 /// The end of a request to an origin.
@@ -31,6 +33,8 @@ pub struct OriginResult {
     pub is_probe: bool,
     /// Requests that were answered and not told since the last result that was.
     pub successes: u32,
+    /// Milliseconds since the request was begun.
+    pub age_ms: u32,
 }
 
 impl OriginResult {
@@ -40,17 +44,21 @@ impl OriginResult {
     pub const UNKNOWN: u32 = 1 << 1;
     /// Bit of a probe.
     pub const PROBED: u32 = 1 << 2;
+    /// Bit of a path that did not tell the health of its origin.
+    pub const MUTE: u32 = 1 << 3;
 
     /// Reads the bits of a result.
-    pub fn read(bits: u32, successes: u32) -> Self {
+    pub fn read(bits: u32, successes: u32, age_ms: u32) -> Self {
         let result = if bits & Self::FAILED != 0 {
             RequestResult::Failed
         } else if bits & Self::UNKNOWN != 0 {
             RequestResult::Unknown
+        } else if bits & Self::MUTE != 0 {
+            RequestResult::Mute
         } else {
             RequestResult::Answered
         };
-        Self { result, is_probe: bits & Self::PROBED != 0, successes }
+        Self { result, is_probe: bits & Self::PROBED != 0, successes, age_ms }
     }
 }
 
@@ -70,18 +78,32 @@ impl Isolate {
     /// told.
     pub fn note_result(&mut self, origin: usize, generation: u32, ended: OriginResult, now: i64) -> bool {
         let Some(name) = self.origin_of(origin, generation) else { return false };
-        let OriginResult { result, is_probe, successes } = ended;
+        let OriginResult { result, is_probe, successes, age_ms } = ended;
         match result {
             RequestResult::Failed => {
                 let dice = self.draw();
-                self.breakers.failed(&name, Failure { now, is_probe, successes, dice });
+                self.breakers.failed(&name, age_ms, Failure { now, is_probe, successes, dice });
                 false
             }
-            RequestResult::Answered => self.breakers.succeeded(&name, is_probe, successes, now),
+            RequestResult::Answered => {
+                self.breakers.succeeded(&name, age_ms, Success { now, is_probe, successes })
+            }
             RequestResult::Unknown => {
                 self.breakers.release(&name, now);
                 false
             }
+            RequestResult::Mute => {
+                self.breakers.mute(&name, now);
+                false
+            }
+        }
+    }
+
+    /// Notes that requests to an origin of a generation were answered lately, before an answer with the word of others
+    /// is read, see [`Breakers::note_served`](cutover_core::decision::failover::Breakers::note_served).
+    pub fn note_served(&mut self, origin: usize, generation: u32, now: i64) {
+        if let Some(name) = self.origin_of(origin, generation) {
+            self.breakers.note_served(&name, now);
         }
     }
 

@@ -107,9 +107,11 @@ impl Isolate {
     fn hear(&mut self, answer: &Answer, now: i64) {
         self.schedule.heard(now);
         self.schedule.set_interval(answer.interval_ms, now);
-        if !answer.health.is_empty() {
+        if !answer.health.is_empty()
+            && let Some(rules) = self.rules()
+        {
             let dice = self.draw();
-            self.breakers.hear(&answer.health, now, dice);
+            self.breakers.hear(&rules, &answer.health, now, dice);
         }
         if self.deployment.is_none() {
             self.deployment.clone_from(&answer.deployment);

@@ -8,13 +8,13 @@ use crate::{
     clock,
     measurement::{
         answer::{
-            health::HealthWriter,
+            health::{HealthWriter, HeldHealth, PATIENCE as HEALTH_PATIENCE},
             snapshots::{Lag, Snapshots},
         },
         packing,
     },
     platform::Platform,
-    store::{Head, StoredHealth, error::StoreError},
+    store::{Head, error::StoreError},
 };
 use axum::{
     Json,
@@ -27,9 +27,6 @@ use cutover_core::{
 };
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, MutexGuard};
-
-/// Time for which the health of origins is waited for.
-const HEALTH_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Age up to which a head answers.
 const FRESH: Duration = Duration::from_millis(250);
@@ -50,7 +47,7 @@ struct Word {
     interval_ms: u64,
     /// Time before the interval was read.
     paced_at: SystemTime,
-    health: StoredHealth,
+    health: HeldHealth,
     read_at: SystemTime,
 }
 
@@ -114,7 +111,7 @@ impl Answers {
             brakes: head.brakes.since(since),
             brakes_after,
             interval_ms,
-            health: health.reports.open_origins(clock::now().millis()),
+            health: health.stored.reports.open_origins(clock::now().millis()),
             snapshot: snapshot.map(|text| text.to_string()),
             ..Answer::at(head.revision)
         })
@@ -147,40 +144,28 @@ impl Answers {
         };
         let known = held.as_ref().map(|word| word.health.clone()).unwrap_or_default();
         let (head, (interval_ms, paced_at), health) =
-            tokio::join!(store.head(), pace, self.read_health(known));
+            tokio::join!(store.head(), pace, known.renewed(store.health(false), now));
         let word = Word { head: head?, interval_ms, paced_at, health, read_at: now };
         *held = Some(word.clone());
         Ok(word)
     }
 
-    /// Takes in the origins that an isolate holds open. A report that cannot be written is lost: the isolate sends it
-    /// again with its next question.
+    /// Takes in the origins that an isolate holds open. A report that cannot be written in time is lost: the isolate
+    /// sends it again with its next question, and its answer does not wait.
     pub(super) async fn take_report(&self, isolate: &str, open: &[OpenOrigin]) {
-        let written = async {
-            let known = self.word().await?.health;
-            self.health_writer.write(&self.platform.store, known, isolate, open).await
-        };
-        match written.await {
-            Ok(Some(health)) => {
+        // The answer reads this too, so it costs nothing here.
+        let Ok(Word { health, .. }) = self.word().await else { return };
+        let writing = self.health_writer.write(&self.platform.store, health.stored, isolate, open);
+        match tokio::time::timeout(HEALTH_PATIENCE, writing).await {
+            Ok(Ok(Some(stored))) => {
                 // This process need not read what it wrote.
                 if let Some(word) = self.word.lock().await.as_mut() {
-                    word.health = health;
+                    word.health.stored = stored;
                 }
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the health of origins could not be written"),
-        }
-    }
-
-    /// Returns the health of origins, as it was known if it cannot be read in time: no answer waits for it.
-    async fn read_health(&self, known: StoredHealth) -> StoredHealth {
-        match tokio::time::timeout(HEALTH_PATIENCE, self.platform.store.health(false)).await {
-            Ok(Ok(health)) => health,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the health of origins could not be read");
-                known
-            }
-            Err(_) => known,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the health of origins could not be written"),
+            Err(_) => tracing::warn!("the health of origins could not be written in time"),
         }
     }
 
@@ -214,7 +199,7 @@ mod tests {
             head: Head::default(),
             interval_ms: 0,
             paced_at: read_at,
-            health: StoredHealth::default(),
+            health: HeldHealth::default(),
             read_at,
         };
         assert!(word.is_fresh(read_at) && word.is_fresh(read_at + FRESH));

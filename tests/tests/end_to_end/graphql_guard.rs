@@ -1,6 +1,7 @@
 //! Guarded routes of GraphQL: what is refused reaches no backend, what is allowed arrives byte for byte, and other
 //! routes are as before.
 
+mod probes;
 mod slow_uploads;
 
 use super::teardown::Ingest;

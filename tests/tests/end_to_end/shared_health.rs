@@ -4,16 +4,18 @@ use cutover_core::{Revision, measurement::question::Question};
 use cutover_tests::{
     http::{self, edge_health},
     is_deep,
-    process::free_port,
     question::ask,
+    raw_origin::{RawOrigin, ReceivedRequest},
     stack::{Options, Stack},
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{
     fmt::Write,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use tokio::io::AsyncWriteExt;
 
 /// Isolates: the first two send requests to origins that fail, the others do not.
 const ISOLATES: usize = 4;
@@ -24,13 +26,41 @@ const REQUIRED: f64 = 30.0;
 /// The same at the 90th percentile of many trials: two questions, one behind the other, and the age of a head.
 const AIM: f64 = 11.0;
 
-/// Configures a healthy route, and a route with a dead origin and a secondary for each trial.
-fn configuration(stack: &Stack, trials: usize) -> String {
+/// An origin that fails every request, and the requests that it received.
+struct Failing {
+    origin: RawOrigin,
+    received: Arc<Mutex<Vec<String>>>,
+}
+
+impl Failing {
+    async fn start() -> Self {
+        let received: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&received);
+        let origin = RawOrigin::start(move |mut request: ReceivedRequest| {
+            seen.lock().unwrap().push(request.target());
+            async move {
+                request.body().await;
+                let head = "HTTP/1.1 503 Sorry\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = request.socket.write_all(head.as_bytes()).await;
+            }
+        })
+        .await;
+        Self { origin, received }
+    }
+
+    /// Returns true if a request to this target arrived.
+    fn has_received(&self, target: &str) -> bool {
+        self.received.lock().unwrap().iter().any(|received| received == target)
+    }
+}
+
+/// Configures a healthy route, and a route with a failing origin and a secondary for each trial.
+fn configuration(stack: &Stack, failing: &Failing, trials: usize) -> String {
     let (old, new) = (stack.legacy.url(), stack.new.url());
     let mut origins = format!("  old: {{ url: \"{old}\" }}\n  new: {{ url: \"{new}\" }}\n");
     let mut routes = "  - { id: ok, match: { path: /ok }, flag: f, legacy: old, new: new }\n".to_owned();
     for trial in 0..trials {
-        let dead = format!("http://127.0.0.1:{}", free_port());
+        let dead = failing.origin.url();
         writeln!(origins, "  dead{trial}: {{ url: \"{dead}\", secondary: old }}").unwrap();
         writeln!(
             routes,
@@ -55,7 +85,7 @@ async fn state(port: u16, origin: &str) -> Value {
 }
 
 /// Kills an origin in front of two isolates. Returns the seconds until each of the others has left it.
-async fn trial(ports: &[u16], number: usize) -> f64 {
+async fn trial(ports: &[u16], failing: &Failing, number: usize) -> f64 {
     let begun = Instant::now();
     let (path, origin) = (format!("/t{number}"), format!("dead{number}"));
     let left = ports.iter().enumerate().map(|(isolate, port)| {
@@ -66,9 +96,15 @@ async fn trial(ports: &[u16], number: usize) -> f64 {
                 // No client of either kind sees any of it: the secondary has no such path.
                 assert_eq!(get(*port, if is_struck { path } else { "/ok" }).await, 404);
                 let state = state(*port, origin).await;
-                if state["circuit"] == "open" {
+                // It must last for the request that follows.
+                if state["circuit"] == "open" && state["open_for_ms"].as_u64() > Some(500) {
                     assert_eq!(state["is_told"], !is_struck, "{state:#}");
-                    return begun.elapsed().as_secs_f64();
+                    let seconds = begun.elapsed().as_secs_f64();
+                    // The first request of this isolate: the circuit decides before anything is sent.
+                    let first = format!("{path}?isolate={isolate}");
+                    assert_eq!(get(*port, &first).await, 404);
+                    assert!(!failing.has_received(&first), "isolate {isolate} sent a request to {origin}");
+                    return seconds;
                 }
                 assert!(begun.elapsed().as_secs_f64() < REQUIRED, "isolate {isolate} has not left {origin}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -76,10 +112,7 @@ async fn trial(ports: &[u16], number: usize) -> f64 {
         }
     });
     let left = join_all(left).await;
-    // A cold origin of theirs gets nothing now: the circuit decides before anything is sent.
-    for port in ports {
-        assert_eq!(get(*port, &path).await, 404);
-    }
+    assert!(failing.has_received(&path));
     left.into_iter().fold(0.0, f64::max)
 }
 
@@ -87,7 +120,8 @@ async fn trial(ports: &[u16], number: usize) -> f64 {
 async fn what_two_isolates_found_the_others_know() {
     let stack = Stack::start(Options { isolates: ISOLATES, ..Options::default() }.enforcing()).await;
     let trials = if is_deep() { 30 } else { 2 };
-    stack.management().apply(&configuration(&stack, trials)).await.expect(200);
+    let failing = Failing::start().await;
+    stack.management().apply(&configuration(&stack, &failing, trials)).await.expect(200);
     let ports = stack.edge.ports();
     for port in &ports {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -99,7 +133,7 @@ async fn what_two_isolates_found_the_others_know() {
     }
     let mut seconds = Vec::new();
     for number in 0..trials {
-        seconds.push(trial(&ports, number).await);
+        seconds.push(trial(&ports, &failing, number).await);
     }
     seconds.sort_by(f64::total_cmp);
     let share = |percent: usize| seconds[(seconds.len() * percent / 100).min(seconds.len() - 1)];
@@ -135,7 +169,15 @@ async fn one_isolate_alone_closes_no_origin_for_the_others() {
     for ms in [300_000, 200_000] {
         assert_eq!(told("a", open(ms)).await, Value::Null);
     }
-    let told_to_second = told("b", open(60_000)).await;
+    // A report that is not written in time is lost, and sent again.
+    let patience = Instant::now() + Duration::from_secs(30);
+    let mut told_to_second = told("b", open(60_000)).await;
+    while told_to_second.is_null() {
+        assert!(Instant::now() < patience, "two isolates are not believed");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told("a", open(200_000)).await;
+        told_to_second = told("b", open(60_000)).await;
+    }
     let ms = told_to_second[0]["open_for_ms"].as_u64().unwrap_or_default();
     assert!((30_000..=60_000).contains(&ms), "as long as both hold it: {told_to_second:#}");
     // Every process knows of it within the age of a head.

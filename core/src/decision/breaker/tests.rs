@@ -135,6 +135,14 @@ fn a_request_that_cannot_be_repeated_is_a_probe_only_if_no_other_comes() {
     assert_eq!(breaker.admit(order(5_000)), Admission::Avoid);
     assert_eq!(breaker.admit(order(9_999)), Admission::Avoid);
     assert_eq!(breaker.admit(order(10_000)), Admission::Probe);
+    // One that could be repeated begins these seconds anew.
+    let mut breaker = opened(0);
+    assert_eq!(breaker.admit(request(9_000)), Admission::Probe);
+    breaker.succeeded(true, 0, 9_100);
+    assert_eq!(
+        [10_000, 13_999, 14_000].map(|now| breaker.admit(order(now))),
+        [Admission::Avoid, Admission::Avoid, Admission::Probe]
+    );
 }
 
 #[test]
@@ -147,19 +155,48 @@ fn a_response_to_a_request_of_before_says_nothing_about_after() {
 }
 
 #[test]
+fn a_half_open_circuit_that_nobody_tries_closes_after_a_minute() {
+    let mut breaker = opened(0);
+    assert_eq!(breaker.circuit(64_999), Circuit::HalfOpen);
+    assert!(breaker.is_settled(65_000), "nothing is left of it");
+    // Each probe begins the minute anew, and the time that it has is its own.
+    assert_eq!(breaker.admit(request(60_000)), Admission::Probe);
+    assert_eq!([120_999, 121_000].map(|now| breaker.circuit(now)), [Circuit::HalfOpen, Circuit::Closed]);
+    // Another failing row opens it for the first time.
+    (0..FAILURES_IN_A_ROW).for_each(|_| breaker.failed(failure(130_000)));
+    assert_eq!(breaker.open_for_ms(130_000), 5_000);
+}
+
+#[test]
 fn what_others_tell_opens_a_circuit_and_ends_in_a_probe() {
     let mut breaker = Breaker::default();
-    breaker.open_until(8_000, 1_000);
-    assert_eq!((breaker.open_for_ms(1_000), breaker.own_open_for_ms(1_000)), (7_000, 0));
-    // The longer of both holds, and only the own one is told.
-    let mut both = opened(1_000);
-    both.open_until(8_000, 1_000);
-    assert_eq!((both.open_for_ms(1_000), both.own_open_for_ms(1_000)), (7_000, 5_000));
-    both.open_until(2_000, 1_000);
-    assert_eq!(both.open_for_ms(1_000), 7_000);
-    assert_eq!(breaker.admit(request(8_000)), Admission::Probe);
-    breaker.open_until(8_000, 8_001);
-    assert_eq!(breaker.circuit(8_001), Circuit::HalfOpen, "it is over");
+    breaker.open_by_word(7_000, 1_000, 0);
+    assert_eq!((breaker.open_for_ms(1_000), breaker.own_open_for_ms(1_000)), (7_000, None));
+    // The ends are spread over the time between two questions.
+    let mut spread = Breaker::default();
+    spread.open_by_word(7_000, 1_000, 4_999);
+    assert_eq!(spread.open_for_ms(1_000), 11_999);
+    // The word may be renewed, for 15 s in all, and one that is shorter changes nothing.
+    breaker.open_by_word(300_000, 2_000, 0);
+    assert_eq!(breaker.open_for_ms(2_000), 14_000);
+    breaker.open_by_word(1_000, 15_000, 0);
+    assert_eq!(breaker.open_for_ms(15_000), 1_000);
+    // Then the isolate looks for itself, whatever it is told meanwhile.
+    breaker.open_by_word(300_000, 16_000, 0);
+    assert_eq!(breaker.admit(request(16_000)), Admission::Probe);
+    (0..GOOD_PROBES).for_each(|_| _ = breaker.succeeded(true, 0, 16_000));
+    breaker.open_by_word(300_000, 16_001, 0);
+    assert_eq!(breaker.circuit(16_001), Circuit::Recovering);
+}
+
+#[test]
+fn an_own_opening_lasts_as_long_as_the_own_results_say() {
+    let mut breaker = opened(1_000);
+    breaker.open_by_word(15_000, 1_000, 0);
+    assert_eq!(breaker.own_open_for_ms(1_000), Some(5_000));
+    assert_eq!(breaker.own_open_for_ms(6_000), Some(0), "up to a good probe");
+    (0..GOOD_PROBES).for_each(|_| _ = breaker.succeeded(true, 0, 6_000));
+    assert_eq!(breaker.own_open_for_ms(6_000), None);
 }
 
 #[test]
@@ -213,7 +250,7 @@ proptest! {
             let is_probe = breaker.admit(Candidate { dice, ..request(now) }) == Admission::Probe;
             match kind {
                 0 => { breaker.succeeded(is_probe, 0, now); }
-                1 => breaker.open_until(now + 20_000, now),
+                1 => breaker.open_by_word(20_000, now, dice),
                 2 if is_probe => breaker.release(),
                 _ => breaker.failed(Failure { now, is_probe, successes: 0, dice }),
             }

@@ -10,7 +10,8 @@ use crate::{
 };
 use cutover_core::{Arm, Reason, measurement::health::OpenOrigin, rules::origin::Failover};
 
-const FAILED: OriginResult = OriginResult { result: RequestResult::Failed, is_probe: false, successes: 0 };
+const FAILED: OriginResult =
+    OriginResult { result: RequestResult::Failed, is_probe: false, successes: 0, age_ms: 0 };
 
 /// Tells of a request to an origin that failed.
 pub(super) fn failed(isolate: &mut Isolate, origin: usize, now: i64) {
@@ -19,7 +20,7 @@ pub(super) fn failed(isolate: &mut Isolate, origin: usize, now: i64) {
 
 /// Tells of a probe that was answered.
 fn probed(isolate: &mut Isolate, origin: usize, now: i64) -> bool {
-    let ended = OriginResult { result: RequestResult::Answered, is_probe: true, successes: 0 };
+    let ended = OriginResult { result: RequestResult::Answered, is_probe: true, successes: 0, age_ms: 0 };
     isolate.note_result(origin, isolate.generation(), ended, now)
 }
 
@@ -96,7 +97,10 @@ fn a_secondary_takes_the_requests_of_either_arm_and_they_stay_of_that_arm() {
         assert!(!is_secondary(before));
         (0..5).for_each(|_| failed(&mut isolate, position(arm), 1_000));
         let after = answer(&isolate, REQUEST, 1_000);
-        assert_eq!((after.arm(), after.reason(), is_secondary(after)), (before.arm(), before.reason(), true));
+        assert_eq!((after.arm(), is_secondary(after)), (before.arm(), true));
+        // A canary does not climb on what its secondary answers.
+        let reason = if arm == "new" { Reason::Diverted } else { before.reason() };
+        assert_eq!(after.reason(), reason);
         assert_eq!(isolate.substitute(position(arm), isolate.generation(), 1_000), position("other"));
         let second = isolate.second_origin(position(arm), isolate.generation(), true, 1_000);
         assert_eq!(second, Some(position("other")));
@@ -123,5 +127,22 @@ fn an_isolate_tells_what_it_saw_and_obeys_what_others_saw() {
     let question = isolate.question(3_001).unwrap();
     assert!(question.contains(r#""health":[{"origin":"legacy","open_for_ms":"#), "{question}");
     // It ends by itself, with a probe.
-    assert!(isolate.breakers.states(14_100).all(|state| state.open_for_ms == 0));
+    assert!(isolate.breakers.states(17_000).all(|state| state.open_for_ms == 0));
+}
+
+#[test]
+fn an_isolate_whose_requests_are_answered_does_not_obey_others() {
+    let mut isolate = reporting(0);
+    hear(&mut isolate);
+    let (_, new) = arms(&isolate);
+    let health = vec![OpenOrigin { origin: "new".parse().unwrap(), open_for_ms: 10_000 }];
+    let told = cutover_core::measurement::answer::Answer { health, ..word(1) };
+    isolate.note_served(new, isolate.generation(), 2_000);
+    ask(&mut isolate, &told, 2_000);
+    assert!(isolate.breakers.is_empty());
+    // That was for one answer: the next one is obeyed if nothing was answered since.
+    ask(&mut isolate, &told, 6_500);
+    assert!(!isolate.breakers.is_empty());
+    isolate.forget_well_origins(100_000);
+    assert!(isolate.breakers.is_empty(), "nobody wants it");
 }
