@@ -2,7 +2,7 @@
 // a response: nothing here throws or rejects once a request is noted as begun.
 import { adapt } from "./adapter.js";
 import { NO_BYTES } from "./body.js";
-import { mayCache, sendCached } from "./cache.js";
+import { CACHE_GRACE, enterCache, noteSilentCache, sendCached } from "./cache.js";
 import { claimComparison } from "./compare.js";
 import {
   checkAvoided,
@@ -53,7 +53,6 @@ import {
   NO_ROUTE,
   PROBE,
   REASON,
-  REASON_CACHED,
   REASON_FALLBACK,
   REASON_GUARDED,
   REASON_INTERNAL,
@@ -116,6 +115,7 @@ export function forward(request, headers, env, context, url, table, decision, st
     origin,
     decision,
     isRetry: false,
+    isFromCache: false,
     first: undefined,
     cookie,
     groups,
@@ -204,12 +204,15 @@ async function forwardGuarded(forwarded) {
  * @returns {Promise<Response>}
  */
 function forwardPlain(forwarded) {
+  // On the way through a cache the backend has its time limit there.
+  const isCached = forwarded.table.caches !== null && enterCache(forwarded);
   return new Promise((resolve) => {
     let isOver = false;
     const timer = setTimeout(() => {
       isOver = true;
+      if (isCached) noteSilentCache(forwarded);
       resolve(recover(forwarded, LATE, undefined));
-    }, forwarded.limit);
+    }, isCached ? forwarded.limit + CACHE_GRACE : forwarded.limit);
     /** @param {unknown} error */
     const fail = (error) => {
       if (isOver) return;
@@ -217,8 +220,7 @@ function forwardPlain(forwarded) {
       resolve(recover(forwarded, error, undefined));
     };
     try {
-      const { origin, url, request, decision, env, table } = forwarded;
-      const isCached = table.caches !== null && mayCache(forwarded);
+      const { origin, url, request, decision, env } = forwarded;
       const response = isCached ? sendCached(forwarded) : send(origin, url, request, env);
       // Without a body to copy there is time while the backend works.
       if (decision & COMPARE) forwarded.compare = claimComparison(forwarded);
@@ -336,8 +338,8 @@ function finish(forwarded, response, status) {
       return recover(forwarded, undefined, response);
     }
     // What an adapter or a cache answers without the backend says nothing of that.
-    const isCached = (decision & REASON) === REASON_CACHED;
-    if (adapted?.isOwn === true || isCached) noteUnknown(table, position, decision);
+    const { isFromCache } = forwarded;
+    if (adapted?.isOwn === true || isFromCache) noteUnknown(table, position, decision);
     else if (isWatched(table, position, decision)) noteStatus(table, position, decision, status);
     first?.body?.cancel().catch(() => {});
     if (table.hides !== null && table.hides[route] && response.ok && response.body !== null) {
@@ -354,7 +356,7 @@ function finish(forwarded, response, status) {
       reportIfDue(env, context, count(open, status));
     }
     compare?.(status > TIMEOUT ? response : undefined, unfit);
-    if (table.groups !== null && !isCached) {
+    if (table.groups !== null && !isFromCache) {
       // Of an adapted request the backend's own responses report them, which the client does not get.
       noteEvents(forwarded, decision & ADAPT ? forwarded.events : eventsIn(response.headers));
     }
@@ -394,7 +396,7 @@ function noteEvents({ packed, table, cookie }, events) {
 function secondAttempt(forwarded, error, unavailable) {
   const { request, table, position, decision, open, kept, limit, adapted } = forwarded;
   try {
-    if (error === CLIENT_LEFT) noteUnknown(table, position, decision);
+    if (error === CLIENT_LEFT || forwarded.isFromCache) noteUnknown(table, position, decision);
     else if (isWatched(table, position, decision)) {
       noteStatus(table, position, decision, unavailable?.status ?? statusOf(error));
     }
@@ -415,6 +417,7 @@ function secondAttempt(forwarded, error, unavailable) {
       limit: left,
       decision: decision & ~(PROBE | COMPARE),
       isRetry: true,
+      isFromCache: false,
       first: unavailable,
       body: decision & ADAPT ? NO_BYTES : undefined,
       events: undefined,

@@ -274,6 +274,8 @@ interface ForwardedRequest extends AdapterCall, ComparedRequest {
   kept: Request | null;
   /** The position of its origin. */
   position: number;
+  /** True if what the client gets is no word of the backend at this time: a cache gave it, or did not answer. */
+  isFromCache: boolean;
   /** True if another origin of its arm, or the same one, failed to serve it before. */
   isRetry: boolean;
   /** The response by which that one said that it cannot serve it. */

@@ -21,6 +21,7 @@ export const SECONDARY = 1 << 25;
 export const PROBE = 1 << 26;
 export const STALE = 1 << 27;
 export const RETRYABLE = 1 << 28;
+export const UNCACHED = 1 << 29;
 export const ADAPT = 1 << 30;
 export const COMPARE = 1 << 31;
 // What an UNDECIDED request lacks, in place of a route.
@@ -36,6 +37,7 @@ export const REASON_FALLBACK = 9 << 15;
 export const REASON_INTERNAL = 10 << 15;
 export const REASON_DIVERTED = 12 << 15;
 export const REASON_GUARDED = 15 << 15;
+export const REASON_ROLLOUT = 6 << 15;
 export const REASON_CACHED = 17 << 15;
 // And one that the core gives, whose responses are made here.
 export const REASON_LIMITED = 16 << 15;

@@ -196,11 +196,8 @@ impl Counting {
                 let request = UserRequest { user, arm: decision.arm(), minted, begun };
                 users.add(decided, request, kinds(outcome, ended.ms(), limits));
             } else {
-                // Only requests for the new arm are answered by something else than a cache. Of a fallback the user is known
-                // already.
-                let is_cached = decision.reason() == Reason::Cached;
-                let arm = if is_cached { decision.arm() } else { Arm::New };
-                users.see(decided, UserRequest { user, arm, minted, begun });
+                // Only requests for the new arm are answered by something else. Of a fallback the user is known already.
+                users.see(decided, UserRequest { user, arm: Arm::New, minted, begun });
             }
         }
         let index = match cells.binary_search_by_key(&ended.kind, |(held, _)| *held) {

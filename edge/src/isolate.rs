@@ -28,6 +28,7 @@ use crate::{
 use cutover_core::{
     Arm, Decision, Emergency, Facts, Reason, RouteId, Ruleset, Timestamp,
     adapter::{Exchange, Next},
+    caching::CacheRules,
     decide,
     decision::{assignments::TestGroups, compile::CompileError, failover::Breakers, input::Input},
     measurement::counts::Outcome,
@@ -325,6 +326,13 @@ impl Isolate {
                 self.evidence.set(decision.evidence.map_or(0, |evidence| evidence.user));
                 self.ticket.set(ticket);
                 todo |= PackedDecision::EVIDENCE;
+                let cache = decision.route.and_then(|route| route.cache.as_ref());
+                let is_sampled = |cache: &CacheRules| {
+                    decision.evidence.is_some_and(|evidence| cache.is_bypassed_by(evidence.user))
+                };
+                if cache.is_some_and(|cache| ticket != 0 || is_sampled(cache)) {
+                    todo |= PackedDecision::UNCACHED;
+                }
             }
             self.begin_exchange(&held.rules, &decision, facts, timestamp);
             todo |= self.beside(&held.rules, &decision, packed.method, now);

@@ -156,6 +156,8 @@ impl PackedDecision {
     pub const ASK: u32 = 1 << 3;
     /// The secondary of the arm's origin gets the request, because the origin fails.
     pub const SECONDARY: u32 = 1 << 25;
+    /// The request goes past the cache of its route, because it is evidence.
+    pub const UNCACHED: u32 = 1 << 29;
     /// The request is a probe of the origin that gets it: its end is told, whatever it is.
     pub const PROBE: u32 = 1 << 26;
     /// Lacking: an answer of the limiter; ask the questions of `limit_questions` first.

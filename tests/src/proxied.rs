@@ -73,7 +73,15 @@ impl SingleRouteWorker {
 
     /// Starts the Worker with a configuration and variables, and a stand-in for the platform's cache.
     pub async fn cached(yaml: &str, variables: &[(&str, &str)]) -> Self {
-        let kv = KvServer::configured(yaml).await;
+        Self::cached_on(KvServer::configured(yaml).await, variables)
+    }
+
+    /// Starts the Worker with a snapshot and variables, and a stand-in for the platform's cache.
+    pub async fn cached_holding(snapshot: &Snapshot, variables: &[(&str, &str)]) -> Self {
+        Self::cached_on(KvServer::holding(snapshot).await, variables)
+    }
+
+    fn cached_on(kv: KvServer, variables: &[(&str, &str)]) -> Self {
         let worker = Self::worker(&kv, variables).cached_by("cache");
         Self { workerd: Workerd::start(&[worker, Worker::cache("cache", "edge")]), kv }
     }

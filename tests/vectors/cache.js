@@ -1,7 +1,7 @@
 // A stand-in for the platform's cache, which no local runtime has. It is in front of one entrypoint of the Worker, keeps
 // responses by the paths of their URLs as long as `cloudflare-cdn-cache-control` says, and nothing else.
 //
-// As unkind as the platform: it forgets whenever it is told to (`POST /forget`), fails when it is told to (`POST /fail`, until
+// As unkind as the platform: it forgets whenever it is told to (`POST /forget`), fails or hangs when it is told to (`POST /fail`, `POST /hang`, until
 // `POST /heal`), asks HEAD as GET, and takes part in no request of another client. `GET /counts` says what it did.
 
 const DIRECTIVE = "cloudflare-cdn-cache-control";
@@ -16,6 +16,7 @@ const asking = new Map();
 const counts = { hit: 0, stale: 0, miss: 0, revalidated: 0, bypass: 0 };
 
 let fails = false;
+let hangs = false;
 
 export default {
   async fetch(request, env, context) {
@@ -23,6 +24,7 @@ export default {
     if (request.method === "POST") return steer(pathname, request);
     if (pathname === "/counts") return Response.json({ ...counts, entries: entries.size });
     if (fails) throw new Error("the cache is down");
+    if (hangs) await new Promise((resolve) => setTimeout(resolve, 60000));
     const entry = entries.get(pathname);
     const now = Date.now();
     const age = entry === undefined ? 0 : (now - entry.since) / 1000;
@@ -50,7 +52,8 @@ export default {
 
 async function steer(path, request) {
   if (path === "/fail") fails = true;
-  else if (path === "/heal") fails = false;
+  else if (path === "/hang") hangs = true;
+  else if (path === "/heal") fails = hangs = false;
   else if (fails) throw new Error("the cache is down");
   else if (path === "/forget") entries.clear();
   else if (path === "/purge") {

@@ -65,7 +65,7 @@ pub(super) fn meaning(reason: Reason) -> &'static str {
         Reason::Experiment => "the user's variant in the experiment of the flag",
         Reason::Limited => "a rate limit of the route refused the request",
         Reason::Guarded => "the guard of the route refused the request",
-        Reason::Cached => "a cache gave the response, no backend was asked",
+        Reason::Cached => "the request went through the cache of its route",
     }
 }
 

@@ -25,10 +25,21 @@ pub struct ResponseHead<'a> {
 }
 
 impl ResponseHead<'_> {
-    /// Returns true if no header says for how long the response is fresh.
-    fn says_nothing(&self) -> bool {
-        let directives = self.cdn_cache_control.or(self.cache_control).map(Directives::read);
-        directives.is_none_or(|directives| directives.says_nothing()) && self.expires.is_none()
+    /// Returns the directives that count, and true if they are those for caches alone.
+    fn directives(&self) -> (Directives, bool) {
+        let targeted = self.cdn_cache_control.and_then(Directives::read_targeted);
+        let all = || self.cache_control.map(Directives::read).unwrap_or_default();
+        (targeted.unwrap_or_else(all), targeted.is_some())
+    }
+
+    /// Returns true if the response is for one user alone.
+    fn is_personal(&self) -> bool {
+        self.sets_cookie || self.vary.is_some_and(|vary| vary.split(',').any(|name| name.trim() == "*"))
+    }
+
+    /// Returns true if no header says if and for how long the response may be kept.
+    fn is_silent(&self) -> bool {
+        !self.is_personal() && self.directives().0.says_nothing() && self.expires.is_none()
     }
 }
 
@@ -52,7 +63,7 @@ pub fn directive(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64
         Some((fresh, stale)) => {
             Some(format!("public, max-age={fresh}, stale-while-revalidate={stale}, stale-if-error=0"))
         }
-        None if is_unchanged && head.says_nothing() => None,
+        None if is_unchanged && head.is_silent() => None,
         None => Some("no-store".to_owned()),
     }
 }
@@ -61,21 +72,16 @@ pub fn directive(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64
 /// `None` if it is not to be kept.
 fn lifetime(head: &ResponseHead<'_>, ttl: Option<u32>, stale: u32, now: i64) -> Option<(u64, u64)> {
     let is_final = (200..500).contains(&head.status) && !NEVER_CACHED.contains(&head.status);
-    if !is_final
-        || head.sets_cookie
-        || head.vary.is_some_and(|vary| vary.split(',').any(|name| name.trim() == "*"))
-    {
+    if !is_final || head.is_personal() {
         return None;
     }
-    let targeted = head.cdn_cache_control.and_then(Directives::read_targeted);
-    let directives = targeted.unwrap_or_else(|| head.cache_control.map(Directives::read).unwrap_or_default());
+    let (directives, is_targeted) = head.directives();
     if directives.is_refused {
         return None;
     }
     let told = directives.shared_age.or(directives.max_age);
-    let told = told.or_else(|| {
-        head.expires.filter(|_| targeted.is_none()).map(|expires| until(expires, head.date, now))
-    });
+    let told =
+        told.or_else(|| head.expires.filter(|_| !is_targeted).map(|expires| until(expires, head.date, now)));
     let by_rule = ttl.filter(|_| CACHED_BY_RULE.contains(&head.status)).map(u64::from);
     let whole = told.or(by_rule)?.min(super::MAX_CACHED_SECONDS.into());
     let fresh = whole.saturating_sub(age(head, now));
@@ -235,6 +241,14 @@ mod tests {
         assert_eq!(told("max-age=9", None), Some(fresh(9)));
         assert_eq!(told("max-age=0", None), Some("no-store".to_owned()));
         assert_eq!(told("no-store", Some(60)), Some("no-store".to_owned()));
+        // What is one user's must not get into the kept response.
+        for personal in [
+            ResponseHead { sets_cookie: true, ..unchanged },
+            ResponseHead { vary: Some("*"), ..unchanged },
+            ResponseHead { cdn_cache_control: Some("&&&"), cache_control: Some("no-store"), ..unchanged },
+        ] {
+            assert_eq!(directive(&personal, Some(60), 0, NOW), Some("no-store".to_owned()), "{personal:?}");
+        }
     }
 
     proptest! {

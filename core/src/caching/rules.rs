@@ -16,7 +16,7 @@ pub const MAX_TAGS: usize = 16;
 const MAX_TAG_BYTES: usize = 128;
 
 /// How the responses of a route to `GET` and `HEAD` are cached.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheRules {
     /// Seconds for which a response is fresh if the backend does not say so. `None`: it is not cached then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,9 +30,41 @@ pub struct CacheRules {
     /// Tags of the responses, by which they can be removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Percent of the users who go past the cache while a canary of the route's flag runs. They are its evidence.
+    #[serde(default = "default_bypass", skip_serializing_if = "is_default_bypass")]
+    pub bypass_percent: u32,
     /// Raised to give none of the responses again that are cached.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub version: u32,
+}
+
+impl Default for CacheRules {
+    fn default() -> Self {
+        Self {
+            ttl_seconds: None,
+            stale_seconds: 0,
+            headers: Vec::new(),
+            tags: Vec::new(),
+            bypass_percent: default_bypass(),
+            version: 0,
+        }
+    }
+}
+
+impl CacheRules {
+    /// Returns true if a user who is evidence of a canary goes past the cache. `user` is their hash in its run, so the share
+    /// is the same in both arms.
+    pub fn is_bypassed_by(&self, user: u64) -> bool {
+        user % 100 < u64::from(self.bypass_percent)
+    }
+}
+
+fn default_bypass() -> u32 {
+    10
+}
+
+fn is_default_bypass(percent: &u32) -> bool {
+    *percent == default_bypass()
 }
 
 /// Headers that a cached request cannot have: those of a connection, of a part or a condition of a request, and of a body.

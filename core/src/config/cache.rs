@@ -49,6 +49,9 @@ pub(super) fn read(cursor: &Cursor<'_>, beside: &Beside<'_>) -> Option<CacheRule
     fields.set("stale_seconds", &mut rules.stale_seconds, |cursor| {
         cursor.whole_number_within((0.0, longest), "seconds")
     });
+    fields.set("bypass_percent", &mut rules.bypass_percent, |cursor| {
+        cursor.whole_number_within((1.0, 100.0), "percent of the users")
+    });
     fields.set("version", &mut rules.version, |cursor| {
         cursor.whole_number_within((0.0, f64::from(u32::MAX)), "the version of the cached responses")
     });

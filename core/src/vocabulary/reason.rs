@@ -42,7 +42,8 @@ pub enum Reason {
     Guarded = 15,
     /// A rate limit of the route refused the request, so no backend got it.
     Limited = 16,
-    /// A cache gave the response, so no backend was asked. No evidence: a backend that fails is hidden by it.
+    /// The bucket decided, and the request went through the cache of its route. No evidence, whether the cache had the
+    /// response or not: what a cache has depends on the arm's share.
     Cached = 17,
 }
 

@@ -77,7 +77,7 @@ struct CacheColumn<'i> {
 
 impl<'i> CacheColumn<'i> {
     fn of(rules: &'i CacheRules) -> Self {
-        let CacheRules { ttl_seconds, stale_seconds, headers, tags, version } = rules;
+        let CacheRules { ttl_seconds, stale_seconds, headers, tags, version, bypass_percent: _ } = rules;
         Self { ttl: *ttl_seconds, stale: *stale_seconds, headers, tags, version: *version }
     }
 }

@@ -8,6 +8,11 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use cutover_core::{
+    config::Config,
+    measurement::label::CanaryLabel,
+    vocabulary::{revision::Revision, share::PartsPerMillion},
+};
 use cutover_tests::{
     http::{self, Answer, EDGE_TOKEN},
     proxied::{SingleRouteWorker, single_route},
@@ -128,15 +133,18 @@ fn text(answer: &Answer) -> String {
 }
 
 fn is_cached(answer: &Answer) -> bool {
-    answer.header("x-cutover-reason").as_deref() == Some("CACHED")
+    answer.header("cache-status").as_deref() == Some("cutover; hit")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_response_is_given_again_without_the_backend() {
     let cached = Cached::start("{}").await;
-    let target = format!("/a?{FRESH}&etag=%22one%22&x-of-backend=yes&x-cutover-event=order&page=1");
+    let target = format!(
+        "/a?{FRESH}&etag=%22one%22&x-of-backend=yes&x-cutover-event=order&page=1&cf-cache-status=HIT"
+    );
     let first = cached.get(&target, &[]).await;
     assert_eq!((first.status, is_cached(&first)), (200, false), "{}", text(&first));
+    assert_eq!(first.header("x-cutover-reason").as_deref(), Some("CACHED"), "no evidence, hit or miss");
     assert_eq!(first.header("cache-status").as_deref(), Some("cutover; fwd=miss"));
     let second = cached.get(&target, &[("x-user-id", "u2"), ("accept-language", "fr")]).await;
     assert_eq!((second.status, text(&second)), (200, text(&first)));
@@ -202,6 +210,7 @@ async fn what_is_one_users_or_a_failure_is_asked_for_each_time() {
         "status=401",
         "status=404",
         "cdn-cache-control=no-store&cache-control=max-age%3D60",
+        "cloudflare-cdn-cache-control=no-store&cache-control=max-age%3D60",
     ] {
         let target = format!("/a?{query}");
         let (first, second) = (cached.get(&target, &[]).await, cached.get(&target, &[]).await);
@@ -313,13 +322,66 @@ async fn a_cache_that_fails_leaves_clients_with_the_backend() {
     cached.get(&target, &[]).await;
     cached.edge.steer_cache("fail").await;
     for number in 2..5 {
-        let answer = cached.get(&target, &[("x-other", "kept")]).await;
+        let answer = cached.get(&target, &[("x-other", "kept"), ("accept", "text/plain")]).await;
         assert_eq!((answer.status, is_cached(&answer)), (200, false));
         assert!(text(&answer).ends_with(&format!(" {number}")), "{}", text(&answer));
         assert_eq!(cached.new.got().pop().unwrap().headers["x-other"], "kept", "as if there were no cache");
     }
     cached.edge.steer_cache("heal").await;
-    assert!(is_cached(&cached.get(&target, &[]).await));
+    let since = Instant::now();
+    while !is_cached(&cached.get(&target, &[]).await) {
+        assert!(since.elapsed() < PATIENCE, "the cache is never asked again");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The backend has its time limit behind the cache, so a question without an answer is not its fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_hangs_is_no_failure_of_the_backend() {
+    let legacy = Backend::start("legacy").await;
+    let new = Backend::start("new").await;
+    let flag = "enabled: true, rollout_percentage: 100";
+    let route = ", cache: { ttl_seconds: 600 }, fallback: never";
+    let yaml = single_route(&legacy.server.url(), &new.server.url(), 500, flag, route);
+    let edge = SingleRouteWorker::cached(&yaml, &[("DECISION_HEADERS", "arm,reason")]).await;
+    edge.steer_cache("hang").await;
+    let clients = (0..8).map(|_| http::get(edge.port(), "/a", &[("x-user-id", "u1")]));
+    for answer in futures_util::future::join_all(clients).await {
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (504, Some("origin_timeout")));
+    }
+    // Five failures would have turned everybody to legacy.
+    let next = http::get(edge.port(), "/a", &[("x-user-id", "u1")]).await;
+    assert_eq!((next.status, next.header("x-cutover-arm").as_deref()), (200, Some("new")), "{}", text(&next));
+    assert!(edge.health().await["origins"].is_null());
+}
+
+/// Without a platform cache, as with an older `wrangler.toml`.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_cache_each_request_is_a_miss() {
+    let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+    let flag = "enabled: true, rollout_percentage: 100";
+    let route = ", cache: { ttl_seconds: 600, headers: [accept-language] }";
+    let yaml = single_route(&legacy.server.url(), &new.server.url(), 5_000, flag, route);
+    let edge = SingleRouteWorker::configured(&yaml, &[("DECISION_HEADERS", "arm,reason")]).await;
+    for number in 1..4 {
+        let headers = [("x-user-id", "u1"), ("accept-language", "de"), ("x-other", "1")];
+        let answer = http::get(edge.port(), "/a?cf-cache-status=HIT&cache-tag=one", &headers).await;
+        assert_eq!((answer.status, is_cached(&answer)), (200, false));
+        assert!(text(&answer).ends_with(&format!(" {number}")), "{}", text(&answer));
+        let hidden = ["cloudflare-cdn-cache-control", "cache-tag", "cf-cache-status"];
+        assert!(hidden.iter().all(|name| answer.header(name).is_none()), "{:?}", answer.headers);
+        let got = new.got().pop().unwrap();
+        assert_eq!(
+            (got.headers["accept-language"].as_bytes(), got.headers.get("x-other")),
+            (&b"de"[..], None)
+        );
+        assert_eq!(got.headers["accept-encoding"], "identity", "what is kept is given to every client");
+    }
+    let bearer = format!("Bearer {EDGE_TOKEN}");
+    let body = br#"{"tags":["one"]}"#;
+    let refused =
+        http::send(edge.port(), "POST", "/_cutover/purge", &[("authorization", &bearer)], body).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("purge_refused")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,35 +497,65 @@ async fn no_arm_gets_a_response_of_the_other_and_hot_reads_are_hits() {
     assert_eq!(cached.new.requests(), usize::try_from(misses("new")).unwrap());
 }
 
+/// A share of the users goes past the cache, in both arms the same one, and they alone are evidence: what a cache has depends
+/// on the share of its arm.
 #[tokio::test(flavor = "multi_thread")]
-async fn evidence_is_what_the_backends_answered() {
+async fn evidence_is_what_went_past_the_cache() {
     let ingest = Ingest::start().await;
     let variables = [
         ("INGEST_URL", ingest.url()),
         ("CUTOVER_INGEST_SECRET", "secret".to_owned()),
         ("REPORT_INTERVAL_MS", "200".to_owned()),
+        ("DECISION_HEADERS", "arm,reason".to_owned()),
     ];
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let cached =
-        Cached::with("enabled: true, rollout_percentage: 50", "{ ttl_seconds: 600 }", &variables).await;
-    let mut hits = 0;
-    let mut states = Vec::new();
-    let since = Instant::now();
-    // Each request gives the reports a turn; what is reported is what was counted behind one of them.
-    for number in 0.. {
-        let user = format!("user-{number}");
-        let answer =
-            http::get(cached.edge.port(), &format!("/{}", number % 70), &[("x-user-id", &user)]).await;
+    let (legacy, new) = (Backend::start("legacy").await, Backend::start("new").await);
+    let flag = "enabled: true, rollout_percentage: 50";
+    let route = ", cache: { ttl_seconds: 600, bypass_percent: 40 }";
+    let yaml = single_route(&legacy.server.url(), &new.server.url(), 5_000, flag, route);
+    let mut snapshot = Config::from_yaml(&yaml).unwrap().snapshot(Revision(1), None);
+    let label = CanaryLabel {
+        run: "r1".parse().unwrap(),
+        step: 0,
+        slow_success_ms: 100,
+        slow_rollback_ms: 200,
+        routes: BTreeMap::new(),
+        key: Some("000102030405060708090a0b0c0d0e0f".to_owned()),
+        share: PartsPerMillion::of_percent(50),
+    };
+    snapshot.canaries.insert("everything".parse().unwrap(), label);
+    let edge = SingleRouteWorker::cached_holding(&snapshot, &variables).await;
+    let mut seen = BTreeMap::<(String, String), u64>::new();
+    let mut misses = 0;
+    for number in 0..400 {
+        let user = format!("user-{}", number % 200);
+        let answer = http::get(edge.port(), &format!("/{}", number % 7), &[("x-user-id", &user)]).await;
         assert_eq!(answer.status, 200);
-        hits += u64::from(is_cached(&answer));
-        let asked = u64::try_from(cached.legacy.requests() + cached.new.requests()).unwrap();
-        assert_eq!(asked + hits, number + 1);
-        states.push((hits, asked));
-        let reported = (ingest.decided("CACHED")[0], ingest.decided("ROLLOUT")[0]);
-        if reported.0 > 100 && states.contains(&reported) {
+        let [arm, reason] = ["x-cutover-arm", "x-cutover-reason"].map(|name| answer.header(name).unwrap());
+        misses += u64::from(reason == "CACHED" && !is_cached(&answer));
+        assert!(reason == "CACHED" || !is_cached(&answer), "evidence from a cache");
+        *seen.entry((arm, reason)).or_default() += 1;
+    }
+    let count =
+        |arm: &str, reason: &str| seen.get(&(arm.to_owned(), reason.to_owned())).copied().unwrap_or_default();
+    let evidence = count("legacy", "ROLLOUT") + count("new", "ROLLOUT");
+    for arm in ["legacy", "new"] {
+        let share = 100 * count(arm, "ROLLOUT") / (count(arm, "ROLLOUT") + count(arm, "CACHED"));
+        assert!((20..=60).contains(&share), "{share} % of {arm} went past the cache: {seen:?}");
+    }
+    assert!((2..=14).contains(&misses), "{misses} misses of seven pages and two arms");
+    let asked = u64::try_from(legacy.requests() + new.requests()).unwrap();
+    assert_eq!(asked, evidence + misses);
+    let since = Instant::now();
+    loop {
+        let reported = [ingest.decided("ROLLOUT")[0], ingest.decided("CACHED")[0]];
+        assert!(reported[0] <= evidence, "{reported:?}: of {evidence}");
+        if reported[0] == evidence {
             break;
         }
-        assert!(since.elapsed() < PATIENCE, "{reported:?} is none of {states:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(since.elapsed() < PATIENCE, "{reported:?} of {evidence}");
+        // Gives the reports a turn. A request of a user who is in the cache's part is no evidence.
+        http::get(edge.port(), "/_cutover/health", &[]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

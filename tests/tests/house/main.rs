@@ -12,3 +12,4 @@ mod openapi;
 mod pipeline;
 mod prose;
 mod sources;
+mod worker;

@@ -4,9 +4,9 @@ use super::*;
 use crate::wire::LimiterAnswers;
 use cutover_core::limit::{Answer as LimiterAnswer, LimitPolicy};
 
-/// An isolate whose route has a limit of requests by user, and whose table has the address beside the user.
-fn limited() -> Isolate {
-    let mut snapshot = snapshot(1, 100.0, 0);
+/// An isolate whose route has a limit of requests by user, and whose flag has a share of the users.
+fn limited(percent: f64) -> Isolate {
+    let mut snapshot = snapshot(1, percent, 0);
     let policy = r#"{"key":["user"],"requests":5,"period_seconds":3600}"#;
     let policy: LimitPolicy = serde_json::from_str(policy).unwrap();
     snapshot.limits.insert("per_user".parse().unwrap(), policy);
@@ -25,7 +25,7 @@ fn decided(isolate: &Isolate, user: &str, answers: u32) -> (PackedDecision, Opti
 
 #[test]
 fn a_decision_lacks_the_answer_of_a_limiter_and_is_made_with_it() {
-    let isolate = limited();
+    let isolate = limited(100.0);
     let lacking = PackedDecision::undecided(PackedDecision::LIMIT);
     assert_eq!(decided(&isolate, "u1", 0), (lacking, None));
     let granted = LimiterAnswers::GRANTED | LimiterAnswers::AGAIN;
@@ -44,7 +44,7 @@ fn a_decision_lacks_the_answer_of_a_limiter_and_is_made_with_it() {
 /// Whoever comes without an id could come as somebody else each time.
 #[test]
 fn an_id_that_is_minted_is_no_key_and_a_refusal_brings_none() {
-    let isolate = limited();
+    let isolate = limited(50.0);
     let failed = LimiterAnswers::FAILED | LimiterAnswers::AGAIN;
     for _ in 0..5 {
         let (admitted, minted) = decided(&isolate, "\0", failed);
@@ -57,7 +57,7 @@ fn an_id_that_is_minted_is_no_key_and_a_refusal_brings_none() {
 
 #[test]
 fn another_generation_keeps_tokens_and_counts() {
-    let mut isolate = limited();
+    let mut isolate = limited(100.0);
     assert!(decided(&isolate, "u1", 0).0.lacks(PackedDecision::LIMIT));
     let questions = isolate.limits.get_mut().questions(25);
     assert!(

@@ -1,6 +1,6 @@
 //! The outcomes of an isolate in its batches, and the users whose requests are evidence.
 
-use super::{answer, hear, reporting, snapshot, with_canary, word};
+use super::{answer, hear, holding, reporting, snapshot, with_canary, word};
 use crate::{
     counting::MAX_CELLS,
     isolate::{ArmCounts, Isolate},
@@ -9,6 +9,7 @@ use crate::{
 };
 use cutover_core::{
     Arm, Reason,
+    caching::CacheRules,
     measurement::{
         answer::Answer,
         batch::{Batch, StepLoss},
@@ -338,4 +339,35 @@ fn a_refused_batch_of_counts_alone_is_a_loss_of_their_step() {
     let canary = ("r1".parse().unwrap(), 3);
     assert_eq!(next.losses, [StepLoss { flag: "flag".parse().unwrap(), canary, outcomes: 3, users: 0 }]);
     assert_eq!((next.lost, isolate.counting.users_lost_in_all), (3, 0));
+}
+
+/// What a cache has depends on the share of its arm, so a fixed share of the users of both arms goes past it.
+#[test]
+fn the_same_share_of_both_arms_goes_past_the_cache_while_a_canary_runs() {
+    let mut counted = with_canary(2, 0);
+    counted.routes[0].cache = Some(CacheRules { bypass_percent: 20, ..CacheRules::default() });
+    let mut isolate = reporting(0);
+    isolate.finish_read(1, Ok(Some(counted.encode().unwrap()))).unwrap();
+    hear(&mut isolate);
+    let mut seen = [[0_u32; 2]; 2];
+    for user in 0..4_000 {
+        let request = format!("GET\nhttps://api.example.com/api/x\n\0\nuser-{user}");
+        let decided = answer(&isolate, &request, 2);
+        assert_ne!(decided.0 & PackedDecision::EVIDENCE, 0);
+        let is_past = decided.0 & PackedDecision::UNCACHED != 0;
+        seen[usize::from(decided.arm() == Arm::New)][usize::from(is_past)] += 1;
+    }
+    for [through, past] in seen {
+        let share = f64::from(past) / f64::from(past + through);
+        assert!((0.17..0.23).contains(&share), "{seen:?}");
+    }
+    // Nobody is evidence without a canary, so nobody goes past the cache.
+    let mut quiet = holding(1, 50.0);
+    let mut uncounted = snapshot(2, 50.0, 0);
+    uncounted.routes[0].cache = Some(CacheRules::default());
+    quiet.finish_read(1, Ok(Some(uncounted.encode().unwrap()))).unwrap();
+    for user in 0..200 {
+        let request = format!("GET\nhttps://api.example.com/api/x\n\0\nuser-{user}");
+        assert_eq!(answer(&quiet, &request, 2).0 & PackedDecision::UNCACHED, 0);
+    }
 }
