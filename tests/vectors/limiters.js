@@ -1,5 +1,6 @@
-// In front of the Worker: limiters that answer late (mode=late, delay= milliseconds), not at all or with an error, as
-// /__limiters?mode= says, and a rate limit binding of the platform with a quota. GET /__limiters returns the names of the objects that were asked.
+// In front of the Worker: limiters that answer late (mode=late, after delay= milliseconds), not at all or with an error,
+// as /__limiters?mode= says, and a rate limit binding of the platform with a quota. GET /__limiters returns the names of
+// the objects that were asked.
 import worker from "./shim.mjs";
 
 export * from "./shim.mjs";
