@@ -336,6 +336,8 @@ function makePrivate(headers) {
  */
 function addLimitFields(headers, { policies, limits }) {
   const theirs = (headers.get("ratelimit-policy") ?? "") + "," + (headers.get("ratelimit") ?? "");
+  // Preflights are counted by addresses only.
+  if (policies === "") return;
   const names = policies.match(/"[^"]*"/g) ?? [];
   if (names.some((name) => theirs.includes(name))) return;
   headers.append("ratelimit-policy", policies);

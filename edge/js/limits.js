@@ -86,20 +86,29 @@ async function askOne(env, context, question, limited) {
     return granted > 0;
   });
   // An answer that comes late is good for later requests.
-  context.waitUntil(told.catch(() => {}));
+  context.waitUntil(
+    told.catch((error) => {
+      if (error !== ABSENT_LIMITER && !(error instanceof WebAssembly.RuntimeError)) core.limit_failed(number);
+    }),
+  );
   try {
     const isGranted = await withTimeout(told, Math.max(0, limited.until - Date.now()));
     limited.answers |= (isGranted ? LIMIT_GRANTED : LIMIT_REFUSED) << position;
   } catch (error) {
     if (error instanceof WebAssembly.RuntimeError) throw error;
-    if (error === ABSENT_LIMITER) core.limit_absent(number);
-    else core.limit_failed(number);
-    limited.answers |= LIMIT_FAILED << position;
+    if (error === LATE) {
+      // A limiter that is slow has not failed: what it grants late must not be admitted twice.
+      core.limit_gave_up(number);
+      limited.answers |= LIMIT_GAVE_UP;
+    } else {
+      if (error === ABSENT_LIMITER) core.limit_absent(number);
+      limited.answers |= LIMIT_FAILED << position;
+    }
     const now = Date.now();
     if (now < nextLine) return;
     nextLine = now + LOG_PAUSE;
-    const event = error === ABSENT_LIMITER ? "limiter_absent" : "limiter_failed";
-    const reason = error === LATE ? "it did not answer in time" : String(error);
+    const known = error === ABSENT_LIMITER ? "limiter_absent" : "limiter_failed";
+    const [event, reason] = error === LATE ? ["limiter_late", "it did not answer in time"] : [known, String(error)];
     console.warn(JSON.stringify({ event, policy: question.policy, error: reason }));
   }
 }

@@ -359,6 +359,7 @@ interface Core {
   limit_is_awaited(number: number): boolean;
   limit_answered(number: number, granted: number, remaining: number, reset: number, retry: number): void;
   limit_failed(number: number): void;
+  limit_gave_up(number: number): void;
   limit_absent(number: number): void;
   limiter_take(tat: number, now: number, wanted: number, interval: number, burst: number): Float64Array;
   legacy_origin(packed: string, generation: number): number;

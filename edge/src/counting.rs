@@ -167,7 +167,7 @@ impl Counting {
         let Self { generations, cells, named, users, experiments, tickets, members, .. } = self;
         tickets.get_mut().take(ended.kind.generation(), ended.ticket, ended.is_followed(), members);
         let decision = ended.kind.decision();
-        let is_refused = matches!(decision.reason(), Reason::Guarded | Reason::Limited);
+        let is_refused = decision.reason().is_refusal();
         if is_refused {
             // No backend got the request, so it says nothing about the user's variants.
             members.clear();

@@ -30,10 +30,9 @@ use cutover_core::{
     adapter::{Exchange, Next},
     caching::CacheRules,
     decide,
-    decision::{
-        assignments::TestGroups, compile::CompileError, decide::identity_on, failover::Breakers, input::Input,
-    },
+    decision::{assignments::TestGroups, compile::CompileError, failover::Breakers, input::Input},
     measurement::counts::Outcome,
+    request::identity::user_of,
     routing::matcher::{is_idempotent, is_safe},
     rules::flag::OnControlLoss,
     snapshot::{SnapshotError, digest},
@@ -164,7 +163,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Outcomes per arm since the isolate began.
+/// Outcomes per arm since the isolate began, without requests that the Worker refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Outcomes of the legacy arm.
@@ -188,6 +187,9 @@ pub struct ArmCounts {
 
 impl Counts {
     fn add(&mut self, ended: PackedOutcome) {
+        if ended.kind.decision().reason().is_refusal() {
+            return;
+        }
         let arm = if ended.kind.decision().arm() == Arm::Legacy { &mut self.legacy } else { &mut self.new };
         arm.requests += 1;
         arm.errors += u64::from(!matches!(ended.outcome(), Outcome::Status(status) if status < 500));
@@ -217,6 +219,8 @@ impl Isolate {
     /// both must differ, because requests that the broken one decided are still under way.
     pub fn begin_generations(&mut self, first: u32) {
         self.generation = first;
+        // As far from those of other cores as can be.
+        self.limits.get_mut().number_from(first.wrapping_mul(0x9E37_79B9));
     }
 
     /// Returns the settings.
@@ -348,7 +352,7 @@ impl Isolate {
         let Some(route) = decision.route.filter(|route| !route.limits.is_empty()) else {
             return Checked::Admitted;
         };
-        let user = identity_on(route, facts).user();
+        let user = user_of(&route.identity, facts);
         let request = LimitedRequest { rules, limits: &route.limits, user, facts, answers };
         self.limits.borrow_mut().check(&request, now, self.settings.limiter_patience_ms)
     }

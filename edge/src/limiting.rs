@@ -1,8 +1,8 @@
 //! Rate limits of requests: what this isolate holds for each key, what it must ask the limiter, and what clients are told.
 //!
 //! The limiter is a Durable Object for each key, which JavaScript asks (`js/limits.js`). Most requests spend a token that an
-//! earlier answer has brought, or are refused by an earlier refusal. A limiter that does not answer is left alone for a
-//! while, and the isolate counts by itself.
+//! earlier answer has brought, or are refused by an earlier refusal. A limiter that is slow makes requests wait and then
+//! refuses them; one that fails, or does not answer at all, is left alone for a while, and the isolate counts by itself.
 
 mod keys;
 mod response;
@@ -11,14 +11,15 @@ mod state;
 mod tests;
 
 use self::{
-    keys::Keys,
+    keys::{Keys, SharedQuestion},
     response::Told,
-    state::{Limiter, Question},
+    state::{LOST_MS, Limiter, Question},
 };
 use crate::wire::LimiterAnswers;
 use cutover_core::{
     Facts, Ruleset,
     limit::{Answer, CompiledLimit, Key, LimitScope, OnLimiterFailure, Standing},
+    request::identity::User,
 };
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub struct LimitedRequest<'r> {
     /// Positions of the route's limits in the rules.
     pub limits: &'r [usize],
     /// The user; `None` if the request brings no id.
-    pub user: Option<&'r str>,
+    pub user: Option<User<'r>>,
     /// The request.
     pub facts: &'r Facts<'r>,
     /// Answers of limiters about this request.
@@ -71,6 +72,7 @@ pub struct Limits {
 struct Asked {
     limiter: usize,
     key: u128,
+    asked_at: i64,
     /// The request that asked has given up.
     is_late: bool,
 }
@@ -86,6 +88,8 @@ enum Found {
     Own,
     /// Refused for some milliseconds.
     Refused(i64),
+    /// Refused because the limiter is too slow. To admit the request would be to admit more than the limit.
+    Late,
     /// Refused because the limiter does not answer.
     Unavailable,
     /// Another request has asked.
@@ -97,6 +101,8 @@ enum Found {
 /// A limit of a request.
 struct Applied<'r> {
     limit: &'r CompiledLimit,
+    /// Position on the route.
+    position: usize,
     /// Position in the rules.
     index: usize,
     key: Key,
@@ -110,12 +116,17 @@ impl Limits {
         self.seed = seed;
     }
 
-    /// Begins a generation with these limits. Those with the name of an earlier one keep its counts.
+    /// Sets the number after which questions are numbered. The answers to those of a core that this one replaces come here.
+    pub fn number_from(&mut self, first: u32) {
+        self.last_number = first;
+    }
+
+    /// Begins a generation with these limits. Those with the name of an earlier one keep its counts, and are trusted anew.
     pub fn begin_generation(&mut self, limits: &[CompiledLimit]) {
-        let mut before = std::mem::take(&mut self.limiters);
+        let before = std::mem::take(&mut self.limiters);
         let limiter = |limit: &CompiledLimit| {
-            let held = before.iter().position(|held| held.name == limit.name);
-            held.map_or_else(|| Limiter::new(limit.name.clone()), |index| before.swap_remove(index))
+            let counts = before.iter().find(|held| held.name == limit.name).map(|held| held.counts);
+            Limiter::new(limit.name.clone(), counts.unwrap_or_default())
         };
         self.limiters = limits.iter().map(limiter).collect();
         // They name positions. What their answers bring is lost.
@@ -124,21 +135,26 @@ impl Limits {
 
     /// Checks a request that waits for limiters no longer than `patience_ms`.
     pub fn check(&mut self, request: &LimitedRequest<'_>, now: i64, patience_ms: i64) -> Checked {
+        self.give_up_lost(now, patience_ms);
         let mut applied = Vec::with_capacity(request.limits.len());
         for (position, index) in request.limits.iter().enumerate() {
             let Some(limit) = request.rules.limits().get(*index) else { continue };
+            if !limit.counts(request.facts.method) {
+                continue;
+            }
             let key = Key::of(&limit.policy.key, request.user, request.facts);
             let hash = key.hash(self.seed ^ limit.seed);
             let found = self.find(limit, (position, *index), hash, request.answers, now);
-            applied.push(Applied { limit, index: *index, key, hash, found });
+            applied.push(Applied { limit, position, index: *index, key, hash, found });
         }
-        let is_refused = |one: &Applied<'_>| matches!(one.found, Found::Refused(_) | Found::Unavailable);
+        let is_refused =
+            |one: &Applied<'_>| matches!(one.found, Found::Refused(_) | Found::Late | Found::Unavailable);
         let is_open = |one: &Applied<'_>| matches!(one.found, Found::Unknown | Found::Awaited(_));
         if applied.iter().any(is_refused) {
             self.refuse(&applied, now);
             Checked::Refused
         } else if applied.iter().any(is_open) {
-            self.prepare_questions(applied, now, patience_ms);
+            self.prepare_questions(applied, now);
             Checked::Lacking
         } else {
             self.admit(&applied, now);
@@ -169,7 +185,9 @@ impl Limits {
             Standing::Unknown => {}
         }
         let Some(limiter) = self.limiters.get(index) else { return Found::Unavailable };
-        if answers.failed(position) || !limiter.may_be_asked(now) {
+        let may_be_asked = limiter.may_be_asked(now) && entry.trust.may_be_asked(now);
+        let is_lost = limiter.is_lost() || entry.trust.is_lost();
+        if answers.failed(position) || !may_be_asked || (answers.gave_up() && is_lost) {
             if limit.policy.on_failure == OnLimiterFailure::Closed && !limiter.is_absent {
                 return Found::Unavailable;
             }
@@ -177,20 +195,21 @@ impl Limits {
             let ms = i64::try_from(own.retry_us.div_ceil(1_000)).unwrap_or(i64::MAX);
             return if own.granted == 0 { Found::Refused(ms) } else { Found::Own };
         }
-        let awaited = entry.awaited(now).filter(|_| limit.shares_answers());
-        awaited.filter(|number| self.is_awaited(*number)).map_or(Found::Unknown, Found::Awaited)
+        if answers.gave_up() {
+            return Found::Late;
+        }
+        let shared = entry.shared();
+        shared.filter(|number| self.is_awaited(*number)).map_or(Found::Unknown, Found::Awaited)
     }
 
     fn admit(&mut self, applied: &[Applied<'_>], now: i64) {
         self.told = Told::default();
         for one in applied {
             let held = &mut self.keys.entry(one.hash).held;
-            let mut is_own = false;
+            let own = held.take_own(one.limit, now);
+            let is_own = matches!(one.found, Found::Own);
             let left = match one.found {
-                Found::Own => {
-                    is_own = true;
-                    Some(held.take_own(one.limit, now).into())
-                }
+                Found::Own => Some(own.into()),
                 Found::Held => {
                     held.spend();
                     held.left(now)
@@ -215,6 +234,7 @@ impl Limits {
                     i64::from(one.limit.policy.period_seconds) * 1_000
                 }
                 Found::Refused(ms) => ms,
+                Found::Late => 1_000,
                 Found::Unavailable => {
                     self.told.unavailable(one.limit);
                     1_000
@@ -226,7 +246,7 @@ impl Limits {
                 }
                 _ => continue,
             };
-            if matches!(one.found, Found::Refused(_)) {
+            if matches!(one.found, Found::Refused(_) | Found::Late) {
                 self.told.refused(one.limit, ms);
             }
             if let Some(limiter) = self.limiters.get_mut(one.index) {
@@ -235,25 +255,32 @@ impl Limits {
         }
     }
 
-    fn prepare_questions(&mut self, applied: Vec<Applied<'_>>, now: i64, patience_ms: i64) {
+    fn prepare_questions(&mut self, applied: Vec<Applied<'_>>, now: i64) {
         self.questions.clear();
-        for (position, one) in applied.into_iter().enumerate() {
+        for one in applied {
+            let entry = self.keys.entry(one.hash);
             match one.found {
-                Found::Awaited(number) => self.questions.push(Question::wait(position, number)),
+                Found::Awaited(number) => {
+                    if let Some(shared) = &mut entry.shared {
+                        shared.places = shared.places.saturating_sub(1);
+                    }
+                    self.questions.push(Question::wait(one.position, number));
+                }
                 Found::Unknown => {
                     self.last_number = self.last_number.wrapping_add(1);
                     let number = self.last_number;
-                    let entry = self.keys.entry(one.hash);
-                    entry.asked = Some((number, now + patience_ms));
                     let wanted = entry.held.wanted(one.limit, now);
+                    entry.shared = Some(SharedQuestion { number, places: wanted.saturating_sub(1) });
+                    entry.trust.note_question(now);
                     if let Some(limiter) = self.limiters.get_mut(one.index) {
                         limiter.note_question(now);
                     }
                     if self.asked.len() >= MAX_ASKED {
                         self.asked.pop_first();
                     }
-                    self.asked.insert(number, Asked { limiter: one.index, key: one.hash, is_late: false });
-                    self.questions.push(Question::ask(position, number, one.limit, &one.key, wanted));
+                    let asked = Asked { limiter: one.index, key: one.hash, asked_at: now, is_late: false };
+                    self.asked.insert(number, asked);
+                    self.questions.push(Question::ask(one.position, number, one.limit, &one.key, wanted));
                 }
                 _ => {}
             }
@@ -272,23 +299,48 @@ impl Limits {
 
     /// Takes in the answer to a question. One that comes late is good for later requests.
     pub fn answered(&mut self, number: u32, answer: Answer, now: i64) {
-        let Some(Asked { limiter, key, is_late }) = self.asked.remove(&number) else { return };
-        if let Some(limiter) = self.limiters.get_mut(limiter).filter(|_| !is_late) {
+        let Some(Asked { limiter, key, asked_at, is_late }) = self.asked.remove(&number) else { return };
+        if let Some(limiter) = self.limiters.get_mut(limiter) {
             limiter.answered();
         }
         let entry = self.keys.entry(key);
-        entry.held.answered(answer, !is_late, now);
-        entry.asked.take_if(|(asked, _)| *asked == number);
+        entry.trust.answered();
+        entry.held.answered(answer, asked_at, !is_late, now);
+        entry.shared.take_if(|shared| shared.number == number);
     }
 
-    /// Notes that a question was not answered in time.
+    /// Notes that the request that asked a question waits no longer. Its answer may still come.
+    pub fn gave_up(&mut self, number: u32) {
+        if let Some(asked) = self.asked.get_mut(&number) {
+            asked.is_late = true;
+        }
+    }
+
+    /// Notes that a question has failed.
     pub fn failed(&mut self, number: u32, now: i64) {
-        let Some(asked) = self.asked.get_mut(&number).filter(|asked| !asked.is_late) else { return };
-        asked.is_late = true;
-        if let Some(limiter) = self.limiters.get_mut(asked.limiter) {
+        let Some(Asked { limiter, key, .. }) = self.asked.remove(&number) else { return };
+        let entry = self.keys.entry(key);
+        // All questions about one key that are under way fail together, and say nothing about other keys.
+        if !entry.trust.may_be_asked(now) {
+            return;
+        }
+        entry.trust.failed(now);
+        if let Some(limiter) = self.limiters.get_mut(limiter) {
             limiter.failed(now);
         }
-        self.keys.entry(asked.key).asked.take_if(|(asked, _)| *asked == number);
+    }
+
+    /// Counts questions without an answer as failures, after a second or the patience of requests if that is longer. What
+    /// they would bring has expired.
+    fn give_up_lost(&mut self, now: i64, patience_ms: i64) {
+        // The oldest has the least number.
+        while let Some(oldest) = self.asked.first_entry() {
+            if now - oldest.get().asked_at < patience_ms.max(LOST_MS) {
+                return;
+            }
+            let number = *oldest.key();
+            self.failed(number, now);
+        }
     }
 
     /// Notes that the Worker has no binding for the limiter of a question, and never will have in this isolate.

@@ -243,7 +243,7 @@ impl LimiterAnswers {
     pub const GRANTED: u32 = 1;
     /// First bit of those that have refused one.
     pub const REFUSED: u32 = 1 << 8;
-    /// First bit of those whose limiter did not answer.
+    /// First bit of those whose limiter has failed.
     pub const FAILED: u32 = 1 << 16;
     /// The time for which a request waits for limiters is over.
     pub const GAVE_UP: u32 = 1 << 24;
@@ -264,9 +264,14 @@ impl LimiterAnswers {
         self.has(Self::REFUSED, position)
     }
 
-    /// Returns true if the limiter of the policy at a position did not answer in time.
+    /// Returns true if the limiter of the policy at a position has failed.
     pub fn failed(self, position: usize) -> bool {
-        self.0 & Self::GAVE_UP != 0 || self.has(Self::FAILED, position)
+        self.has(Self::FAILED, position)
+    }
+
+    /// Returns true if the request waits no longer.
+    pub fn gave_up(self) -> bool {
+        self.0 & Self::GAVE_UP != 0
     }
 
     /// Returns true if the request is decided for the first time.

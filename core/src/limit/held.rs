@@ -1,12 +1,12 @@
 //! The state of one key in an isolate: tokens that it has borrowed, a refusal that it remembers, and its own count for the
 //! time in which the limiter does not answer.
 //!
-//! Borrowed tokens are deducted from the limit before they are spent, so a lease can only refuse too early. Tokens that are
-//! not spent within [`LEASE_MS`] are lost.
+//! Borrowed tokens are deducted from the limit before they are spent, at most [`LEASE_MS`] before: they are lost that long
+//! after they were asked for.
 
 use crate::limit::{gcra::Taken, policy::CompiledLimit};
 
-/// Milliseconds after which borrowed tokens are lost.
+/// Milliseconds after the question after which borrowed tokens are lost.
 pub const LEASE_MS: i64 = 1_000;
 
 /// Milliseconds for which an isolate borrows tokens at its own rate.
@@ -60,8 +60,10 @@ pub enum Standing {
 pub struct Held {
     tokens: u32,
     tokens_until: i64,
+    /// Time at which a token of the last answers is lost.
+    granted_until: i64,
     refused_until: i64,
-    /// Theoretical arrival time by the isolate's own count, in microseconds.
+    /// Theoretical arrival time by the isolate's own count of what it admits, in microseconds.
     own_tat: u64,
     /// Tokens that were left for others at the last answer.
     left: Option<u32>,
@@ -130,17 +132,22 @@ impl Held {
 
     /// Puts a token that was granted for one request at the disposal of all.
     pub fn put_back(&mut self, now: i64) {
-        self.lend(1, now);
+        self.lend(1, self.granted_until, now);
     }
 
-    fn lend(&mut self, tokens: u32, now: i64) {
-        let kept = if now < self.tokens_until { self.tokens } else { 0 };
-        self.tokens = kept.saturating_add(tokens);
-        self.tokens_until = now + LEASE_MS;
+    fn lend(&mut self, tokens: u32, until: i64, now: i64) {
+        if self.tokens == 0 || now >= self.tokens_until {
+            self.tokens = 0;
+            self.tokens_until = until;
+        }
+        self.tokens = self.tokens.saturating_add(tokens);
+        // The kept ones would live on with the later ones.
+        self.tokens_until = self.tokens_until.min(until);
     }
 
-    /// Takes in the answer of the limiter. One token of it is for the request that asked, if that still waits.
-    pub fn answered(&mut self, answer: Answer, is_awaited: bool, now: i64) {
+    /// Takes in the answer of the limiter to a question of the time `asked_at`. One token of it is for the request that
+    /// asked, if that still waits.
+    pub fn answered(&mut self, answer: Answer, asked_at: i64, is_awaited: bool, now: i64) {
         self.left = answer.remaining;
         self.whole_at = now.saturating_add(millis(answer.reset_us));
         self.next_at = now.saturating_add(millis(answer.retry_us));
@@ -148,14 +155,19 @@ impl Held {
             self.refused_until = now.saturating_add(millis(answer.retry_us).max(1));
             return;
         }
-        self.refused_until = 0;
+        // No other isolate gives back what it has borrowed.
+        let is_last = answer.remaining == Some(0) && answer.retry_us > 0;
+        self.refused_until = if is_last { self.next_at } else { 0 };
+        let until = asked_at.saturating_add(LEASE_MS);
+        self.granted_until = if now < self.granted_until { self.granted_until.min(until) } else { until };
         let surplus = answer.granted - u32::from(is_awaited);
         if surplus > 0 {
-            self.lend(surplus, now);
+            self.lend(surplus, until, now);
         }
     }
 
-    /// Takes a token by the isolate's own count, which no other isolate shares.
+    /// Takes a token by the isolate's own count, which no other isolate shares. Each admitted request does, also by a token
+    /// of the limiter: what an isolate admits is in its count if the limiter fails.
     pub fn take_own(&mut self, limit: &CompiledLimit, now: i64) -> Taken {
         let taken = self.own(limit, now, 1);
         self.own_tat = taken.tat;

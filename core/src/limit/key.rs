@@ -1,6 +1,6 @@
 //! Keys of rate limits: the part of a request that a policy counts by.
 
-use crate::request::{facts::Facts, token::is_token};
+use crate::request::{facts::Facts, identity::User, token::is_token};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::{self, Write},
@@ -24,7 +24,8 @@ const SEPARATOR: char = '\u{1f}';
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum KeyPart {
-    /// The user, by the identity sources of the route. An id that is minted for this very request is none.
+    /// The user, by the identity source of the route that knows one: the same id of another source is another key. An id
+    /// that is minted for this very request is none.
     User,
     /// The address of the client; of IPv6 its /64.
     Ip,
@@ -88,19 +89,26 @@ impl fmt::Display for KeyPart {
 }
 
 impl KeyPart {
-    /// Returns the value of this part with a letter that tells its kind; `None` if the request lacks it.
-    fn value<'f>(&self, user: Option<&'f str>, facts: &Facts<'f>) -> Option<(char, &'f str)> {
+    /// Appends the value of this part, after a letter that tells its kind. Returns false if the request lacks it.
+    fn push(&self, key: &mut String, user: Option<User<'_>>, facts: &Facts<'_>) -> bool {
         let (kind, value) = match self {
-            Self::User => ('u', user),
-            Self::Ip => return None,
-            Self::Header(name) => ('h', facts.header(name)),
+            Self::Ip => return false,
+            Self::User => {
+                let Some(User { source, id }) = user.filter(|user| !user.id.is_empty()) else { return false };
+                // Writing to a string cannot fail.
+                return write!(key, "u:{source}:{id}").is_ok();
+            }
+            Self::Header(name) => ("h:", facts.header(name)),
             Self::Claim(path) => {
                 let mut headers = facts.headers.iter();
                 let found = headers.find(|(name, _)| name.strip_prefix(CLAIM) == Some(path));
-                ('c', found.map(|(_, value)| *value))
+                ("c:", found.map(|(_, value)| *value))
             }
         };
-        Some((kind, value.filter(|value| !value.is_empty())?))
+        let Some(value) = value.filter(|value| !value.is_empty()) else { return false };
+        key.push_str(kind);
+        key.push_str(value);
+        true
     }
 }
 
@@ -111,19 +119,14 @@ pub struct Key(String);
 
 impl Key {
     /// Reads the key from a request and its user.
-    pub fn of(parts: &[KeyPart], user: Option<&str>, facts: &Facts<'_>) -> Self {
+    pub fn of(parts: &[KeyPart], user: Option<User<'_>>, facts: &Facts<'_>) -> Self {
         let mut key = String::new();
         for part in parts {
             if !key.is_empty() {
                 key.push(SEPARATOR);
             }
-            match part.value(user, facts) {
-                Some((kind, value)) => {
-                    key.push(kind);
-                    key.push(':');
-                    key.push_str(value);
-                }
-                None => push_address(&mut key, facts.ip.unwrap_or_default()),
+            if !part.push(&mut key, user, facts) {
+                push_address(&mut key, facts.ip.unwrap_or_default());
             }
         }
         Self(key)

@@ -115,6 +115,8 @@ pub struct CompiledLimit {
     pub most_lent: u32,
     /// Hash of the name and the policy, by which keys of different policies differ.
     pub seed: u64,
+    /// Seconds in which an empty burst becomes whole, rounded up.
+    pub window_seconds: u64,
     /// Item of the response header `RateLimit-Policy`.
     pub item: String,
 }
@@ -126,20 +128,23 @@ impl CompiledLimit {
         let is_lent = policy.mode == LimitMode::Lease
             && policy.scope == LimitScope::Global
             && rate.burst() >= SMALLEST_LENT;
-        let seconds = rate.refill_us().div_ceil(1_000_000);
+        // By the policy, because the interval is rounded.
+        let of_all = u64::from(rate.burst()) * u64::from(policy.period_seconds);
+        let window_seconds = of_all.div_ceil(u64::from(policy.requests.max(1)));
         Self {
             name: name.clone(),
             policy: policy.clone(),
             rate,
             most_lent: if is_lent { rate.burst() / SMALLEST_LENT } else { 1 },
             seed: xxh3_64(format!("{name}\n{policy:?}").as_bytes()),
-            item: format!("\"{name}\";q={};w={seconds}", rate.burst()),
+            window_seconds,
+            item: format!("\"{name}\";q={};w={window_seconds}", rate.burst()),
         }
     }
 
-    /// Returns true if requests wait for the question of another one about the same key, because that may bring tokens for
-    /// all of them.
-    pub fn shares_answers(&self) -> bool {
-        self.most_lent > 1
+    /// Returns true if requests with a method are counted. Browsers ask with `OPTIONS` before a request of another origin
+    /// (CORS), without the user's id: only limits by address count that.
+    pub fn counts(&self, method: &str) -> bool {
+        method != "OPTIONS" || self.policy.key.iter().all(|part| *part == KeyPart::Ip)
     }
 }

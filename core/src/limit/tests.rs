@@ -1,7 +1,10 @@
 //! Properties of rate limits.
 
-use super::{Answer, CompiledLimit, Held, Key, KeyPart, Left, LimitPolicy, Rate, Standing};
-use crate::request::facts::Facts;
+use super::{Answer, CompiledLimit, Held, Key, KeyPart, LEASE_MS, Left, LimitPolicy, Rate, Standing, Taken};
+use crate::request::{
+    facts::Facts,
+    identity::{Source, User},
+};
 use proptest::prelude::*;
 
 /// Returns a compiled policy of requests in a minute.
@@ -68,26 +71,32 @@ proptest! {
         }
     }
 
-    /// Several isolates borrow from one limit, at any times and rates: what they spend in all is within the limit, and so it
-    /// is in each window.
+    /// Several isolates borrow from one limit, at any times and rates, and answers take their time: what they spend between
+    /// any two instants is the burst at most, and the tokens of that time and of the second for which leases hold.
     #[test]
     fn leases_never_admit_more_than_the_limit(
         requests in 20_u32..400,
-        steps in proptest::collection::vec((0_usize..4, 0_i64..400), 1..400),
+        steps in proptest::collection::vec((0_usize..4, 0_i64..400, 0_i64..900), 1..300),
     ) {
         let limit = limit(requests, "");
         let mut isolates = [Held::default(); 4];
+        let mut under_way: Vec<(i64, i64, usize, Answer)> = Vec::new();
         let (mut tat, mut now) = (0, 1_700_000_000_000);
-        let begun = now;
-        let mut spent = 0_u64;
-        for (isolate, pause) in steps {
+        let mut spent: Vec<i64> = Vec::new();
+        for (isolate, pause, delay) in steps {
             now += pause;
+            for (due, asked_at, isolate, answer) in under_way.extract_if(.., |(due, ..)| *due <= now) {
+                // Requests wait for 25 ms. The tokens of those that have given up are for others.
+                let is_awaited = due - asked_at < 25;
+                isolates[isolate].answered(answer, asked_at, is_awaited, now);
+                spent.extend((is_awaited && answer.granted > 0).then_some(due));
+            }
             let held = &mut isolates[isolate];
             held.note(now);
             match held.standing(now) {
                 Standing::Token => {
                     held.spend();
-                    spent += 1;
+                    spent.push(now);
                 }
                 Standing::Refused(ms) => prop_assert!(ms > 0),
                 Standing::Unknown => {
@@ -95,14 +104,19 @@ proptest! {
                     prop_assert!((1..=limit.most_lent).contains(&wanted));
                     let taken = limit.rate.take(tat, now.unsigned_abs() * 1_000, wanted);
                     tat = taken.tat;
-                    let remaining = Some(taken.remaining);
-                    let (reset_us, retry_us) = (taken.reset_us, taken.retry_us);
-                    held.answered(Answer { granted: taken.granted, remaining, reset_us, retry_us }, true, now);
-                    spent += u64::from(taken.granted > 0);
+                    let Taken { granted, remaining, reset_us, retry_us, .. } = taken;
+                    let answer = Answer { granted, remaining: Some(remaining), reset_us, retry_us };
+                    under_way.push((now + delay, now, isolate, answer));
                 }
             }
-            let refilled = (now - begun).unsigned_abs() * 1_000 / limit.rate.interval_us();
-            prop_assert!(spent <= u64::from(requests) + refilled);
+        }
+        spent.sort_unstable();
+        for (first, begin) in spent.iter().enumerate() {
+            for (count, end) in (1_u64..).zip(&spent[first..]) {
+                let us = ((end - begin).unsigned_abs() + LEASE_MS.unsigned_abs()) * 1_000;
+                let most = u64::from(requests) + us / limit.rate.interval_us();
+                prop_assert!(count <= most, "{count} in {} ms, {most} at most", end - begin);
+            }
         }
     }
 
@@ -132,7 +146,7 @@ fn a_lease_saves_nine_of_ten_questions() {
         let taken = limit.rate.take(tat, now.unsigned_abs() * 1_000, held.wanted(&limit, now));
         tat = taken.tat;
         let answer = Answer { granted: taken.granted, remaining: None, reset_us: 0, retry_us: 0 };
-        held.answered(answer, true, now);
+        held.answered(answer, now, true, now);
     }
     assert!((90..=130).contains(&asked), "{asked} questions for 1 000 requests");
 }
@@ -150,32 +164,68 @@ fn small_limits_and_exact_ones_lend_nothing() {
 }
 
 #[test]
-fn tokens_that_are_not_spent_are_lost_after_a_second() {
+fn the_window_is_that_of_the_policy_where_the_interval_is_rounded() {
+    assert_eq!(limit(7, "").item, r#""per_user";q=7;w=60"#);
+    assert_eq!(limit(7, r#","burst":3"#).item, r#""per_user";q=3;w=26"#);
+    assert_eq!(limit(7_919, r#","burst":7919"#).window_seconds, 60);
+    assert_eq!(limit(1, r#","burst":525600"#).window_seconds, 31_536_000);
+}
+
+/// Browsers send preflights without the user, so all of an address would share one key.
+#[test]
+fn preflights_are_counted_by_limits_of_addresses_only() {
+    let by_user = limit(10, "");
+    assert!(by_user.counts("GET") && !by_user.counts("OPTIONS"));
+    let text = r#"{"key":["ip"],"requests":10,"period_seconds":60}"#;
+    let policy: LimitPolicy = serde_json::from_str(text).unwrap();
+    assert!(CompiledLimit::new(&"per_address".parse().unwrap(), &policy).counts("OPTIONS"));
+}
+
+#[test]
+fn tokens_that_are_not_spent_are_lost_a_second_after_the_question() {
     let mut held = Held::default();
     let answer = Answer { granted: 3, remaining: Some(50), reset_us: 9_000_000, retry_us: 0 };
-    held.answered(answer, true, 5_000);
+    held.answered(answer, 4_980, true, 5_000);
     assert_eq!(held.left(5_000), Some(Left { tokens: 52, ms: 9_000 }));
     held.spend();
-    assert_eq!(held.standing(5_999), Standing::Token);
-    assert_eq!(held.left(5_999), Some(Left { tokens: 51, ms: 8_001 }));
-    assert_eq!(held.standing(6_000), Standing::Unknown);
+    assert_eq!(held.standing(5_979), Standing::Token);
+    assert_eq!(held.left(5_979), Some(Left { tokens: 51, ms: 8_021 }));
+    assert_eq!(held.standing(5_980), Standing::Unknown);
+    held.answered(Answer { granted: 1, ..answer }, 6_995, true, 7_000);
     held.put_back(7_000);
-    assert_eq!(held.left(7_000), Some(Left { tokens: 51, ms: 7_000 }), "not the lost one");
-    // Whoever asked has given up, so its token is for the others too.
+    assert_eq!(held.left(7_000), Some(Left { tokens: 51, ms: 9_000 }), "not the lost one");
+    assert_eq!(held.standing(7_995), Standing::Unknown);
+    // The request that asked has given up, so its token is for the others too.
     let mut late = Held::default();
-    late.answered(Answer { granted: 1, remaining: Some(0), reset_us: 0, retry_us: 0 }, false, 5_000);
+    late.answered(Answer { granted: 1, remaining: Some(0), reset_us: 0, retry_us: 0 }, 5_000, false, 5_000);
     assert_eq!(late.standing(5_000), Standing::Token);
+}
+
+#[test]
+fn a_later_answer_does_not_renew_what_is_kept() {
+    let mut held = Held::default();
+    let answer = Answer { granted: 3, remaining: Some(50), reset_us: 0, retry_us: 0 };
+    held.answered(answer, 5_000, true, 5_000);
+    held.answered(answer, 5_900, true, 5_900);
+    held.put_back(5_900);
+    assert_eq!(held.standing(5_999), Standing::Token);
+    assert_eq!(held.standing(6_000), Standing::Unknown);
 }
 
 #[test]
 fn a_refusal_is_remembered_until_a_token_can_be_had() {
     let mut held = Held::default();
-    held.answered(Answer { granted: 0, remaining: Some(0), reset_us: 0, retry_us: 1_500_001 }, true, 5_000);
+    let answer = Answer { granted: 0, remaining: Some(0), reset_us: 0, retry_us: 1_500_001 };
+    held.answered(answer, 5_000, true, 5_000);
     assert_eq!(held.standing(5_000), Standing::Refused(1_501));
     assert_eq!(held.standing(6_500), Standing::Refused(1));
     assert_eq!(held.standing(6_501), Standing::Unknown);
-    held.put_back(5_500);
-    assert_eq!(held.standing(5_500), Standing::Token, "a token that came since admits");
+    // An answer with the last tokens tells it too.
+    let mut last = Held::default();
+    last.answered(Answer { granted: 2, ..answer }, 5_000, true, 5_000);
+    assert_eq!(last.standing(5_000), Standing::Token, "a token that came admits");
+    last.spend();
+    assert_eq!(last.standing(5_000), Standing::Refused(1_501));
 }
 
 #[test]
@@ -193,27 +243,32 @@ fn the_own_count_of_an_isolate_has_the_whole_limit() {
 #[test]
 fn a_part_that_a_request_lacks_is_its_address() {
     let parts = |text: &str| -> Vec<KeyPart> { text.split(' ').map(|part| part.parse().unwrap()).collect() };
-    let key = |text: &str, user, ip, headers: &[(&str, &str)]| {
+    let key = |text: &str, user: Option<&str>, ip, headers: &[(&str, &str)]| {
         let facts = Facts { ip, headers, ..Facts::default() };
+        let user = user.map(|id| User { source: &Source::Jwt, id });
         Key::of(&parts(text), user, &facts).as_str().to_owned()
     };
     let v4 = Some("192.0.2.7");
-    assert_eq!(key("user", Some("ann"), v4, &[]), "u:ann");
+    assert_eq!(key("user", Some("ann"), v4, &[]), "u:jwt:ann");
     assert_eq!(key("user", None, v4, &[]), "i:192.0.2.7");
     assert_eq!(key("user", Some(""), v4, &[]), "i:192.0.2.7");
     assert_eq!(key("header:X-Key", None, v4, &[("x-key", "k")]), "h:k");
-    assert_eq!(key("header:x-key user", Some("ann"), v4, &[]), "i:192.0.2.7\u{1f}u:ann");
+    assert_eq!(key("header:x-key user", Some("ann"), v4, &[]), "i:192.0.2.7\u{1f}u:jwt:ann");
     assert_eq!(key("claim:org.id", None, v4, &[(":claim:org.id", "7")]), "c:7");
     // A header of the same name is not the claim, nor is a user with the address of another one.
     assert_eq!(key("claim:org.id", None, v4, &[("org.id", "7")]), "i:192.0.2.7");
-    assert_eq!(key("user", Some("192.0.2.7"), v4, &[]), "u:192.0.2.7");
+    assert_eq!(key("user", Some("192.0.2.7"), v4, &[]), "u:jwt:192.0.2.7");
     let one = key("ip", None, Some("2001:db8:1:2:3:4:5:6"), &[]);
     assert_eq!(one, "i:2001:db8:1:2::");
     assert_eq!(one, key("ip", None, Some("2001:DB8:1:2::"), &[]));
     assert_ne!(one, key("ip", None, Some("2001:db8:1:3::"), &[]));
     assert_eq!(key("ip", None, Some("::ffff:192.0.2.7"), &[]), "i:192.0.2.7");
     assert_eq!(key("ip", None, None, &[]), key("ip", None, Some("unknown"), &[]));
-    let hash = |seed| Key::of(&parts("user"), Some("ann"), &Facts::default()).hash(seed);
+    let header = Source::Header("x-user-id".into());
+    let user = User { source: &header, id: "ann" };
+    let forged = Key::of(&parts("user"), Some(user), &Facts::default());
+    assert_eq!(forged.as_str(), "u:header:x-user-id:ann", "not the quota of whom a token names");
+    let hash = |seed| forged.hash(seed);
     assert_ne!(hash(1), hash(2));
     for bad in ["", "users", "header:", "header:a b", "header:Cookie", "claim:", "claim:a b", "ip:1"] {
         assert!(bad.parse::<KeyPart>().is_err(), "{bad}");

@@ -101,30 +101,46 @@ impl<'a> Identity<'a> {
     }
 }
 
+/// A user, and the source that knows the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User<'a> {
+    /// The source. What a client can write into one says nothing about the ids of another.
+    pub source: &'a Source,
+    /// The id.
+    pub id: &'a str,
+}
+
 /// Tries the sources in order. Empty values count as absent, and so does an anonymous cookie that
 /// is not in the form the edge mints: 32 lower-case hexadecimal digits.
 pub fn identify<'a>(sources: &[Source], facts: &Facts<'a>) -> Identity<'a> {
     if let Some(user) = facts.user {
         return Identity::Known(user);
     }
-    for source in sources {
-        let found = match source {
-            Source::Header(name) => facts.header(name).filter(|id| !id.is_empty()),
-            Source::Jwt => facts.header(VERIFIED_SUBJECT).filter(|id| !id.is_empty()),
-            Source::Cookie(name) => facts.cookie(name).filter(|id| !id.is_empty()),
-            Source::Anonymous => match facts.cookie(ANONYMOUS_COOKIE).filter(|id| is_anonymous_id(id)) {
-                None => match facts.minted {
-                    None => return Identity::MayMint,
-                    minted => minted,
-                },
-                id => id,
+    let mut tried = sources.iter().map(|source| identify_by(source, facts));
+    tried.find(|identity| *identity != Identity::Absent).unwrap_or(Identity::Absent)
+}
+
+/// Returns the user whom [`identify`] finds in a request, with the source; `None` if no source knows one.
+pub fn user_of<'a>(sources: &'a [Source], facts: &Facts<'a>) -> Option<User<'a>> {
+    let mut tried = sources.iter().map(|source| (source, identify_by(source, facts)));
+    let (source, identity) = tried.find(|(_, identity)| *identity != Identity::Absent)?;
+    Some(User { source, id: identity.user()? })
+}
+
+fn identify_by<'a>(source: &Source, facts: &Facts<'a>) -> Identity<'a> {
+    let found = match source {
+        Source::Header(name) => facts.header(name).filter(|id| !id.is_empty()),
+        Source::Jwt => facts.header(VERIFIED_SUBJECT).filter(|id| !id.is_empty()),
+        Source::Cookie(name) => facts.cookie(name).filter(|id| !id.is_empty()),
+        Source::Anonymous => match facts.cookie(ANONYMOUS_COOKIE).filter(|id| is_anonymous_id(id)) {
+            None => match facts.minted {
+                None => return Identity::MayMint,
+                minted => minted,
             },
-        };
-        if let Some(id) = found {
-            return Identity::Known(id);
-        }
-    }
-    Identity::Absent
+            id => id,
+        },
+    };
+    found.map_or(Identity::Absent, Identity::Known)
 }
 
 fn is_anonymous_id(id: &str) -> bool {
@@ -138,6 +154,21 @@ mod tests {
     fn check(sources: &[&str], headers: &[(&str, &str)], expected: Identity<'_>) {
         let sources: Vec<Source> = sources.iter().map(|text| text.parse().unwrap()).collect();
         assert_eq!(identify(&sources, &Facts { headers, ..Facts::default() }), expected);
+    }
+
+    #[test]
+    fn a_user_is_told_with_the_source() {
+        let sources: Vec<Source> = ["jwt", "header:x-user-id"].map(|text| text.parse().unwrap()).into();
+        let of = |headers: &[(&'static str, &'static str)]| {
+            user_of(&sources, &Facts { headers, ..Facts::default() })
+                .map(|user| (user.source.clone(), user.id.to_owned()))
+        };
+        assert_eq!(of(&[("x-user-id", "u1")]), Some((sources[1].clone(), "u1".to_owned())));
+        assert_eq!(
+            of(&[("x-user-id", "u1"), (VERIFIED_SUBJECT, "u1")]),
+            Some((Source::Jwt, "u1".to_owned()))
+        );
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Reason {
         Reason::Cached,
     ];
 
+    /// Returns true if no backend got the request, because the Worker refused it. It says nothing about the speed or the
+    /// errors of the arm that it is counted on.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Reason::Guarded | Reason::Limited)
+    }
+
     /// Returns the name in headers and documents.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -63,7 +63,13 @@ pub fn limit_answered(number: u32, granted: u32, remaining: f64, reset: f64, ret
     with_isolate(|isolate| isolate.limits.get_mut().answered(number, answer, now_ms()));
 }
 
-/// Notes that a question was not answered in time.
+/// Notes that the request that asked a question waits no longer.
+#[wasm_bindgen]
+pub fn limit_gave_up(number: u32) {
+    with_isolate(|isolate| isolate.limits.get_mut().gave_up(number));
+}
+
+/// Notes that a question has failed.
 #[wasm_bindgen]
 pub fn limit_failed(number: u32) {
     with_isolate(|isolate| isolate.limits.get_mut().failed(number, now_ms()));

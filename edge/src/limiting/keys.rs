@@ -1,5 +1,6 @@
 //! The keys that an isolate holds something for, as many as fit.
 
+use super::state::Trust;
 use cutover_core::limit::Held;
 use std::collections::BTreeMap;
 
@@ -11,14 +12,25 @@ const MAX_KEYS: usize = 8_192;
 pub struct Entry {
     /// Tokens, refusals and the own count.
     pub held: Held,
-    /// Number of the question that is under way, and the time until which others wait for its answer.
-    pub asked: Option<(u32, i64)>,
+    /// The last question about the key, while its answer is awaited.
+    pub shared: Option<SharedQuestion>,
+    /// The limiter of this key. A slow one is left alone by itself.
+    pub trust: Trust<1>,
+}
+
+/// A question that was asked for more tokens than one.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedQuestion {
+    /// Its number.
+    pub number: u32,
+    /// Requests that may still wait for it: one for each further token, so that none waits in vain.
+    pub places: u32,
 }
 
 impl Entry {
-    /// Returns the number of a question whose answer is worth waiting for.
-    pub fn awaited(&self, now: i64) -> Option<u32> {
-        self.asked.filter(|(_, until)| now < *until).map(|(number, _)| number)
+    /// Returns the number of a question that has a token for one more request.
+    pub fn shared(&self) -> Option<u32> {
+        self.shared.filter(|shared| shared.places > 0).map(|shared| shared.number)
     }
 }
 

@@ -42,7 +42,7 @@ impl Told {
 
     fn limit(&mut self, limit: &CompiledLimit, tokens: u32, ms: i64) {
         let separator = if self.limits.is_empty() { "" } else { ", " };
-        let (name, seconds) = (&limit.name, seconds(ms));
+        let (name, seconds) = (&limit.name, seconds(ms).unsigned_abs().min(limit.window_seconds));
         // Writing to a string cannot fail.
         write!(self.limits, "{separator}\"{name}\";r={tokens};t={seconds}").unwrap_or_default();
     }

@@ -6,8 +6,11 @@ use cutover_core::{
 };
 use serde::Serialize;
 
-/// Failures in a row after which the limiter is left alone.
+/// Failures in a row after which all limiters of a policy are left alone.
 const MAX_FAILURES: u32 = 3;
+
+/// Milliseconds after which a question without an answer is a failure. Before, its limiter is only slow.
+pub const LOST_MS: i64 = 1_000;
 
 /// Milliseconds for which it is left alone. Then one request asks it.
 const REST_MS: i64 = 1_000;
@@ -34,41 +37,76 @@ pub struct Limiter {
     pub counts: LimitCounts,
     /// The Worker has no binding for it.
     pub is_absent: bool,
+    trust: Trust<MAX_FAILURES>,
+}
+
+/// Trust in a limiter, which `MAX` failures in a row end. Then it is left alone, but for one question after each pause.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust<const MAX: u32> {
     failures: u32,
     rests_until: i64,
 }
 
-impl Limiter {
-    /// Creates the limiter of a policy, which is trusted.
-    pub fn new(name: LimitName) -> Self {
-        Self { name, counts: LimitCounts::default(), is_absent: false, failures: 0, rests_until: 0 }
+impl<const MAX: u32> Trust<MAX> {
+    /// Returns true if a request may ask.
+    pub fn may_be_asked(self, now: i64) -> bool {
+        now >= self.rests_until
     }
 
-    /// Returns true if a request may ask.
-    pub fn may_be_asked(&self, now: i64) -> bool {
-        !self.is_absent && now >= self.rests_until
+    /// Returns true since it failed too often, until it answers.
+    pub fn is_lost(self) -> bool {
+        self.failures >= MAX
     }
 
     /// Notes a question. While the limiter is not trusted, it is the only one for a while.
     pub fn note_question(&mut self, now: i64) {
-        self.counts.asked += 1;
-        if self.failures >= MAX_FAILURES {
+        if self.is_lost() {
             self.rests_until = now + REST_MS;
         }
     }
 
-    /// Notes an answer in time.
+    /// Notes an answer.
     pub fn answered(&mut self) {
-        self.failures = 0;
-        self.rests_until = 0;
+        *self = Self::default();
     }
 
-    /// Notes a question without an answer in time.
+    /// Notes a failure.
     pub fn failed(&mut self, now: i64) {
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= MAX_FAILURES {
-            self.rests_until = now + REST_MS;
-        }
+        self.note_question(now);
+    }
+}
+
+impl Limiter {
+    /// Creates the limiter of a policy, which is trusted, with the counts that it had under earlier rules.
+    pub fn new(name: LimitName, counts: LimitCounts) -> Self {
+        Self { name, counts, is_absent: false, trust: Trust::default() }
+    }
+
+    /// Returns true if a request may ask.
+    pub fn may_be_asked(&self, now: i64) -> bool {
+        !self.is_absent && self.trust.may_be_asked(now)
+    }
+
+    /// Returns true since it failed too often, until it answers.
+    pub fn is_lost(&self) -> bool {
+        self.trust.is_lost()
+    }
+
+    /// Notes a question.
+    pub fn note_question(&mut self, now: i64) {
+        self.counts.asked += 1;
+        self.trust.note_question(now);
+    }
+
+    /// Notes an answer.
+    pub fn answered(&mut self) {
+        self.trust.answered();
+    }
+
+    /// Notes a failure.
+    pub fn failed(&mut self, now: i64) {
+        self.trust.failed(now);
     }
 }
 

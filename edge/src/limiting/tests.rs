@@ -1,7 +1,11 @@
 //! Rate limits in one isolate, with a limiter that the test plays.
 
 use super::*;
-use cutover_core::{PartsPerMillion, limit::LimitPolicy, limit::Rate};
+use cutover_core::{
+    PartsPerMillion,
+    limit::{LimitPolicy, Rate},
+    request::identity::Source,
+};
 use serde_json::Value;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -34,8 +38,8 @@ impl Scene {
     fn check_with(&mut self, user: &str, answers: u32) -> Checked {
         let facts = &Facts { ip: Some("192.0.2.1"), ..Facts::default() };
         let answers = LimiterAnswers(answers);
-        let request =
-            LimitedRequest { rules: &self.rules, limits: &self.positions, user: Some(user), facts, answers };
+        let user = Some(User { source: &Source::Jwt, id: user });
+        let request = LimitedRequest { rules: &self.rules, limits: &self.positions, user, facts, answers };
         self.limits.check(&request, self.now, PATIENCE)
     }
 
@@ -73,6 +77,7 @@ impl Scene {
 
 const GRANTED: u32 = LimiterAnswers::GRANTED | LimiterAnswers::AGAIN;
 const FAILED: u32 = LimiterAnswers::FAILED | LimiterAnswers::AGAIN;
+const LATE: u32 = LimiterAnswers::GAVE_UP | LimiterAnswers::AGAIN;
 
 #[test]
 fn a_request_asks_once_and_is_admitted_by_its_own_token() {
@@ -117,18 +122,30 @@ fn borrowed_tokens_admit_without_a_question_and_a_refusal_is_remembered() {
 }
 
 #[test]
-fn requests_of_a_key_wait_for_the_question_of_another_one() {
+fn a_question_is_shared_by_as_many_requests_as_it_asks_tokens_for() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    for _ in 0..5 {
+        assert_eq!(scene.check("ann"), Checked::Lacking);
+        scene.questions();
+    }
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    let number = scene.asked(3);
+    for _ in 0..2 {
+        assert_eq!(scene.check("ann"), Checked::Lacking);
+        assert_eq!(scene.questions(), [serde_json::json!({ "position": 0, "number": number })]);
+    }
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_ne!(scene.asked(4), number, "no token of the first would be left");
+    assert!(scene.limits.is_awaited(number));
+    scene.answer(number, 3, 7, 0);
+    assert!(!scene.limits.is_awaited(number));
+    assert_eq!([(); 2].map(|()| scene.check_with("ann", LimiterAnswers::AGAIN)), [Checked::Admitted; 2]);
+}
+
+#[test]
+fn a_question_that_is_lost_with_its_rules_is_waited_for_by_nobody() {
     let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
     assert_eq!(scene.check("ann"), Checked::Lacking);
-    let number = scene.asked(1);
-    assert_eq!(scene.check("ann"), Checked::Lacking);
-    assert_eq!(scene.questions(), [serde_json::json!({ "position": 0, "number": number })]);
-    assert!(scene.limits.is_awaited(number));
-    scene.answer(number, 2, 7, 0);
-    assert!(!scene.limits.is_awaited(number));
-    assert_eq!(scene.check_with("ann", LimiterAnswers::AGAIN), Checked::Admitted);
-    // A question that is lost with its rules is waited for by nobody.
-    assert_eq!(scene.check_with("ann", LimiterAnswers::AGAIN), Checked::Lacking);
     let lost = scene.asked(1);
     scene.limits.begin_generation(scene.rules.limits());
     assert!(!scene.limits.is_awaited(lost));
@@ -139,40 +156,144 @@ fn requests_of_a_key_wait_for_the_question_of_another_one() {
 }
 
 #[test]
-fn an_answer_that_comes_late_is_good_for_later_requests() {
-    let mut scene = Scene::new(&[("per_user", r#""requests":100,"mode":"exact""#)]);
-    assert_eq!(scene.check("ann"), Checked::Lacking);
-    let number = scene.asked(1);
-    scene.limits.failed(number, scene.now);
-    assert_eq!(scene.check_with("ann", FAILED), Checked::Admitted);
+fn a_late_answer_admits_later_requests_and_the_late_one_is_refused() {
+    for failure in ["open", "closed"] {
+        let policy = format!(r#""requests":100,"mode":"exact","on_failure":"{failure}""#);
+        let mut scene = Scene::new(&[("per_user", &policy)]);
+        assert_eq!(scene.check("ann"), Checked::Lacking);
+        let number = scene.asked(1);
+        scene.limits.gave_up(number);
+        assert_eq!(scene.check_with("ann", LATE), Checked::Refused);
+        assert_eq!(scene.lines()[2..4], ["429", "1"]);
+        scene.now += 900;
+        scene.answer(number, 1, 8, 0);
+        assert_eq!(scene.check("ann"), Checked::Admitted);
+        assert_eq!(scene.check("ann"), Checked::Lacking);
+        let expected = LimitCounts { allowed: 1, limited: 1, asked: 2, ..LimitCounts::default() };
+        assert_eq!(scene.counts(), expected);
+    }
+}
+
+/// A slow limiter is no failure, however slow all of its keys are.
+#[test]
+fn slow_keys_do_not_touch_a_warm_one() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    for user in 0..20 {
+        let user = format!("slow-{user}");
+        assert_eq!(scene.check(&user), Checked::Lacking);
+        let number = scene.asked(1);
+        scene.limits.gave_up(number);
+        assert_eq!(scene.check_with(&user, LATE), Checked::Refused);
+        assert_eq!(scene.check("warm"), Checked::Lacking, "it is asked");
+        let number = scene.asked(1);
+        scene.answer(number, 1, 50, 0);
+        assert_eq!(scene.check_with("warm", GRANTED), Checked::Admitted);
+        scene.now += 200;
+    }
+    assert_eq!(scene.check("slow-14"), Checked::Admitted, "after a second it rests by itself");
     assert_eq!(scene.counts().fallback, 1);
-    scene.answer(number, 1, 8, 0);
-    assert_eq!(scene.check("ann"), Checked::Admitted);
-    assert_eq!(scene.check("ann"), Checked::Lacking);
+}
+
+#[test]
+fn a_question_without_an_answer_for_a_second_is_a_failure() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    for user in ["a", "b", "c"] {
+        assert_eq!(scene.check(user), Checked::Lacking);
+    }
+    scene.now += 999;
+    assert_eq!(scene.check("d"), Checked::Lacking);
+    scene.now += 1;
+    assert_eq!([scene.check("d"), scene.check("a"), scene.check("e")], [Checked::Admitted; 3]);
+    assert_eq!((scene.counts().fallback, scene.counts().asked), (3, 4));
+    scene.now += 999;
+    assert_eq!(scene.check("e"), Checked::Admitted, "the second question about d is lost too");
+    // The request that tries again does not wait in vain.
+    scene.now += 1_000;
+    assert_eq!(scene.check("f"), Checked::Lacking);
+    let number = scene.asked(1);
+    scene.limits.gave_up(number);
+    assert_eq!(scene.check_with("f", LATE), Checked::Admitted);
+    scene.answer(number, 1, 5, 0);
+    assert_eq!(scene.check("g"), Checked::Lacking, "it is trusted again");
 }
 
 #[test]
 fn a_limiter_that_fails_is_left_alone_and_the_isolate_counts_by_itself() {
     let mut scene = Scene::new(&[("per_user", r#""requests":5"#)]);
-    for _ in 0..3 {
-        assert_eq!(scene.check("ann"), Checked::Lacking);
+    for user in ["ann", "bob", "cat"] {
+        assert_eq!(scene.check(user), Checked::Lacking);
         let number = scene.asked(1);
         scene.limits.failed(number, scene.now);
-        assert_eq!(scene.check_with("ann", FAILED), Checked::Admitted);
+        assert_eq!(scene.check_with(user, FAILED), Checked::Admitted);
+        assert_eq!(scene.check(user), Checked::Admitted, "its limiter rests");
     }
-    assert_eq!([scene.check("ann"), scene.check("ann")], [Checked::Admitted; 2]);
+    assert_eq!([(); 3].map(|()| scene.check("ann")), [Checked::Admitted; 3]);
     assert_eq!(scene.check("ann"), Checked::Refused, "never no limit at all");
     assert_eq!(scene.lines()[2..4], ["429", "12"]);
-    assert_eq!(scene.check("bob"), Checked::Admitted);
+    assert_eq!(scene.check("dan"), Checked::Admitted, "all limiters rest");
     // After a second one request asks, and the others do not.
     scene.now += 1_000;
-    assert_eq!(scene.check("cat"), Checked::Lacking);
+    assert_eq!(scene.check("eve"), Checked::Lacking);
     let number = scene.asked(1);
-    assert_eq!(scene.check("bob"), Checked::Admitted);
+    assert_eq!(scene.check("dan"), Checked::Admitted);
     scene.answer(number, 1, 4, 0);
-    assert_eq!(scene.check("bob"), Checked::Lacking, "it is trusted again");
+    assert_eq!(scene.check("dan"), Checked::Lacking, "it is trusted again");
     let counts = scene.counts();
-    assert_eq!((counts.fallback, counts.limited, counts.asked), (7, 1, 5));
+    assert_eq!((counts.fallback, counts.limited, counts.asked), (11, 1, 5));
+}
+
+/// All questions about a key that are under way fail at once, and other keys have other objects.
+#[test]
+fn a_key_that_fails_rests_alone() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100,"mode":"exact""#)]);
+    let numbers: Vec<u32> = (0..10)
+        .map(|_| {
+            assert_eq!(scene.check("hot"), Checked::Lacking);
+            scene.asked(1)
+        })
+        .collect();
+    for number in numbers {
+        scene.limits.failed(number, scene.now);
+    }
+    assert_eq!(scene.check("hot"), Checked::Admitted);
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_eq!(scene.counts().fallback, 1);
+}
+
+#[test]
+fn what_the_limiter_granted_is_in_the_own_count() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    let number = scene.asked(1);
+    scene.answer(number, 100, 1, 0);
+    assert_eq!(scene.check_with("ann", GRANTED), Checked::Admitted);
+    for _ in 0..99 {
+        assert_eq!(scene.check("ann"), Checked::Admitted);
+    }
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_eq!(scene.check_with("ann", FAILED), Checked::Refused, "not a second burst");
+}
+
+#[test]
+fn a_binding_that_was_missing_is_tried_again_with_other_rules() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    let number = scene.asked(1);
+    scene.limits.absent(number);
+    assert_eq!(scene.check("ann"), Checked::Admitted);
+    scene.limits.begin_generation(scene.rules.limits());
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_eq!((scene.counts().fallback, scene.counts().asked), (1, 2), "its counts stay");
+}
+
+#[test]
+fn a_core_that_replaces_another_one_takes_no_answers_of_it() {
+    let mut scene = Scene::new(&[("per_user", r#""requests":100"#)]);
+    scene.limits.number_from(2_654_435_769);
+    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_eq!(scene.asked(1), 2_654_435_770);
+    scene.answer(1, 1, 50, 0);
+    assert_eq!(scene.check("ann"), Checked::Lacking);
 }
 
 #[test]
@@ -186,11 +307,11 @@ fn a_closed_policy_refuses_while_its_limiter_fails() {
     assert_eq!(lines[..4], [r#""per_user";q=5;w=60"#, "", "503", "1"]);
     assert_eq!(serde_json::from_str::<Value>(&lines[4]).unwrap()["code"], "limiter_unavailable");
     // Without a binding there is no limiter that could fail.
-    assert_eq!(scene.check("ann"), Checked::Lacking);
+    assert_eq!(scene.check("bob"), Checked::Lacking);
     let number = scene.asked(1);
     scene.limits.absent(number);
-    assert_eq!(scene.check_with("ann", FAILED), Checked::Admitted);
-    assert_eq!(scene.check("ann"), Checked::Admitted);
+    assert_eq!(scene.check_with("bob", FAILED), Checked::Admitted);
+    assert_eq!(scene.check("bob"), Checked::Admitted);
     assert_eq!(scene.limits.counts().next().unwrap(), ("per_user", scene.counts(), true));
 }
 
@@ -207,16 +328,10 @@ fn all_limits_of_a_route_must_admit_and_a_refusal_costs_the_others_nothing() {
     assert_eq!(scene.check_with("ann", GRANTED | LimiterAnswers::REFUSED << 1), Checked::Refused);
     assert_eq!(scene.lines()[..2], [r#""b";q=100;w=60"#, r#""b";r=0;t=2"#]);
     let a = scene.rules.limits()[0].clone();
-    let key = Key::of(&a.policy.key, Some("ann"), &Facts::default()).hash(a.seed);
+    let user = User { source: &Source::Jwt, id: "ann" };
+    let key = Key::of(&a.policy.key, Some(user), &Facts::default()).hash(a.seed);
     assert_eq!(scene.limits.keys.entry(key).held.standing(scene.now), Standing::Token, "put back");
     assert_eq!(scene.counts().allowed, 0);
-}
-
-#[test]
-fn a_request_that_waited_too_long_asks_no_more() {
-    let mut scene = Scene::new(&[("per_user", r#""requests":5"#)]);
-    assert_eq!(scene.check_with("ann", LimiterAnswers::GAVE_UP | LimiterAnswers::AGAIN), Checked::Admitted);
-    assert_eq!(scene.counts(), LimitCounts { fallback: 1, ..LimitCounts::default() });
 }
 
 #[test]

@@ -45,11 +45,11 @@ pub async fn page(platform: &Platform, state: &State, is_of_one_flag: bool) -> R
     Ok(page.text)
 }
 
-/// Returns the counts of every flag, route and arm, summed over all reasons.
+/// Returns the counts of every flag, route and arm, summed over all reasons but refusals, which no backend gave.
 fn by_route(ledgers: &Ledgers) -> BTreeMap<(&str, &str, &str), cutover_core::measurement::counts::Counts> {
     let mut all = BTreeMap::new();
     for (flag, ledger) in ledgers {
-        for series in &ledger.series {
+        for series in ledger.series.iter().filter(|series| !series.reason.is_refusal()) {
             let key = (
                 flag.as_ref().map(FlagName::as_str).unwrap_or_default(),
                 series.route.as_ref().map(|route| route.as_str()).unwrap_or_default(),
@@ -320,6 +320,22 @@ mod tests {
 
     /// Largest response of a function, in bytes. Lambda has a compressed one as base64.
     const MAX_RESPONSE: usize = 6_000_000;
+
+    /// A refusal takes no time and is no error, so it would make the arm that it is counted on look better than it is.
+    #[test]
+    fn refusals_are_decisions_and_no_requests_of_a_backend() {
+        let mut counts = Counts::default();
+        counts.add(Outcome::Status(429), 0, false, None);
+        let series = |reason| Series { route: None, arm: Arm::Legacy, reason, counts: counts.clone() };
+        let series = [Reason::Limited, Reason::Guarded, Reason::Rollout].map(series).to_vec();
+        let ledgers = Ledgers::from([(None, Ledger { series, ..Ledger::default() })]);
+        let all = by_route(&ledgers);
+        let counts = all.values().next().unwrap();
+        assert_eq!((all.len(), counts.requests, counts.histogram.count()), (1, 1, 1));
+        let mut page = Page::default();
+        evaluations(&mut page, &ledgers);
+        assert!(page.text.contains("LIMITED") && page.text.contains("GUARDED"), "{}", page.text);
+    }
 
     #[test]
     fn the_page_of_hundreds_of_flags_fits_into_a_response_if_it_is_compressed() {

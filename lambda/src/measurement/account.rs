@@ -201,11 +201,14 @@ fn evaluated(
     }
 }
 
-/// Adds the counts of a cell that arrived at `at`.
+/// Adds the counts of a cell that arrived at `at`. Refusals are in no rate: no backend gave them.
 fn add(ledger: &mut Ledger, cell: &Cell, at: i64) {
     let window = window_of(at);
     let (route, counts) = (cell.route.clone(), cell.counts.clone());
     ledger.add(Series { route, arm: cell.arm, reason: cell.reason, counts });
+    if cell.reason.is_refusal() {
+        return;
+    }
     let (requests, errors) = (cell.counts.requests, cell.counts.errors());
     let duration_ms = cell.counts.duration_ms;
     match ledger.recent.iter_mut().find(|held| held.window == window && held.arm == cell.arm) {
@@ -402,6 +405,19 @@ mod tests {
         assert_eq!((counts.requests, counts.errors(), counts.histogram.count()), expected);
         assert_eq!(counts.histogram.at_most(127), u64::MAX);
         assert!(counts.histogram.quantile(0.99).is_some());
+    }
+
+    #[test]
+    fn refusals_are_in_no_rate_of_a_backend() {
+        let mut ledger = Ledger::default();
+        for reason in [Reason::Limited, Reason::Guarded, Reason::Rollout] {
+            let counts = Counts { requests: 1, ..Counts::default() };
+            let (arm, revision) = (Arm::Legacy, Default::default());
+            let cell = Cell { flag: None, route: None, arm, reason, revision, canary: None, counts };
+            add(&mut ledger, &cell, 1_000);
+        }
+        assert_eq!((ledger.series.len(), ledger.recent.len()), (3, 1));
+        assert_eq!(ledger.recent[0].requests, 1);
     }
 
     #[test]

@@ -11,17 +11,31 @@ async fn a_limiter_that_does_not_answer_costs_few_requests_some_time_and_the_iso
     let limited = Limited::unkind(OPEN, &[]).await;
     limited.ready().await;
     limited.limiters("slow").await;
+    // A limiter may be slow for a second. Then it has failed.
     let started = Instant::now();
-    let mut waited = 0;
+    let mut user = 0;
+    while limited.counted("fallback").await == 0 {
+        assert!(started.elapsed() < Duration::from_secs(30), "the isolate does not count by itself");
+        user += 1;
+        limited.get(0, &format!("early-{user}")).await;
+    }
+    limited.limiters("slow").await;
+    let started = Instant::now();
+    let (mut waited, mut longest) = (0, Duration::ZERO);
     for request in 0..200 {
         let since = Instant::now();
         // Users of their own, so that each would ask.
         assert_eq!(limited.get(0, &format!("user-{request}")).await.status, 200);
-        waited += u32::from(since.elapsed() >= Duration::from_millis(25));
+        let elapsed = since.elapsed();
+        waited += u64::from(elapsed >= Duration::from_millis(25));
+        longest = longest.max(elapsed);
     }
     let seconds = started.elapsed().as_secs() + 1;
     let asked = limited.limiters("slow").await.len() as u64;
-    assert!((3..=3 + seconds).contains(&asked), "{asked} questions in {seconds} s, {waited} requests waited");
+    assert!(asked <= seconds, "{asked} questions in {seconds} s");
+    // A busy machine makes some others slow too, but not most.
+    assert!(waited <= 100 + asked, "{waited} of 200 requests waited, {asked} asked");
+    assert!(longest < Duration::from_secs(5), "{longest:?} of the 10 s of an object");
     let mut admitted = 0;
     for _ in 0..30 {
         let answer = limited.get(0, "ann").await;
@@ -39,13 +53,15 @@ async fn a_limiter_that_fails_is_asked_again_when_it_is_well() {
     let limited = Limited::unkind(OPEN, &[PATIENT]).await;
     limited.ready().await;
     limited.limiters("throwing").await;
-    for _ in 0..5 {
-        assert_eq!(limited.get(0, "ann").await.status, 200);
+    let started = Instant::now();
+    for user in 0..10 {
+        assert_eq!(limited.get(0, &format!("failed-{user}")).await.status, 200);
     }
+    let most = 3 + started.elapsed().as_secs() as usize + 1;
     let asked = limited.limiters("kind").await.len();
     assert!(
-        (3..=4).contains(&asked),
-        "{asked} questions: after three failures it is left alone for a second"
+        (3..=most).contains(&asked),
+        "{asked} questions: after three failures all are left alone for a second"
     );
     assert!(limited.workerd.output().contains("limiter_failed"), "{}", limited.workerd.output());
     let deadline = Instant::now() + Duration::from_secs(30);

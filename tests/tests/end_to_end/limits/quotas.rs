@@ -41,6 +41,39 @@ async fn leases_admit_95_to_100_of_2_000_concurrent_requests_and_never_more() {
     assert!(asked <= 200, "{asked} questions for 2 000 requests");
 }
 
+/// With the patience of the platform, on limiters that need much of it or more: whoever comes too late is refused, and
+/// never admitted by the isolate itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_limiters_admit_no_more_than_the_limit() {
+    for mode in ["exact", "lease"] {
+        let limited =
+            Limited::unkind(&format!("  per_user: {{ key: user, {DAY}, mode: {mode} }}"), &[]).await;
+        limited.ready().await;
+        for (user, delay) in [("ann", 5), ("bob", 10), ("cat", 20), ("dan", 100)] {
+            limited.limiters(&format!("late&delay={delay}")).await;
+            let answers = stream::iter(0..400).map(|_| limited.get(0, user));
+            let statuses: Vec<u16> =
+                answers.buffer_unordered(200).map(|answer| answer.status).collect().await;
+            let of = |status: u16| statuses.iter().filter(|held| **held == status).count();
+            assert_eq!(of(200) + of(429), 400, "{mode}, {delay} ms: {statuses:?}");
+            assert!(of(200) <= 100, "{mode}, {delay} ms: {} admitted", of(200));
+        }
+        assert_eq!(limited.counted("fallback").await, 0, "{mode}: it is slow, and has not failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_isolates_with_the_default_patience_admit_no_more_than_the_limit() {
+    for mode in ["exact", "lease"] {
+        let policy = format!("  per_user: {{ key: user, {DAY}, mode: {mode} }}");
+        let limited = Limited::start(&policy, 4, &[]).await;
+        limited.ready().await;
+        let admitted = flood(&limited, 2_000).await;
+        assert!(admitted <= 100, "{mode}: {admitted} of 2 000");
+        assert_eq!(limited.counted("fallback").await, 0, "{mode}");
+    }
+}
+
 /// A fixed window admits twice the limit around its boundary. Here each further request costs its interval.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_admitted_over_a_boundary() {
