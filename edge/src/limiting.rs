@@ -1,4 +1,4 @@
-//! Rate limits of requests: what this isolate holds for each key, what it must ask the limiter, and what clients are told.
+//! Rate limits of requests: the state of this isolate for each key, its questions to the limiter, and its word to clients.
 //!
 //! The limiter is a Durable Object for each key, which JavaScript asks (`js/limits.js`). Most requests spend a token that an
 //! earlier answer has brought, or are refused by an earlier refusal. A limiter that is slow makes requests wait and then

@@ -120,8 +120,8 @@ pub fn input_name(input: &Input) -> &str {
 }
 
 /// A decision, packed in one number: bits 0 to 14 are the route, 15 to 19 the reason, 20 the arm, and from 21 on the
-/// instructions to JavaScript. If nothing is decided yet ([`PackedDecision::UNDECIDED`]), the lowest bits say what is
-/// lacking instead. The layout is shared with `js/wire.js`.
+/// instructions to JavaScript. If nothing is decided yet ([`PackedDecision::UNDECIDED`]), the lowest bits say which thing
+/// is lacking instead. The layout is shared with `js/wire.js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedDecision(pub u32);
 

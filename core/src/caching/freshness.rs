@@ -3,7 +3,7 @@
 use super::directives::{Directives, seconds};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// What a cache must know of a response. A header that is there several times has its values joined by commas.
+/// The head of a response, as far as a cache needs it. A header that is there several times has its values joined by commas.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ResponseHead<'a> {
     /// The status.
@@ -46,7 +46,7 @@ impl ResponseHead<'_> {
 /// Statuses whose responses are cached for the seconds of the route if the backend says nothing.
 const CACHED_BY_RULE: [u16; 6] = [200, 203, 204, 300, 301, 308];
 
-/// Statuses that are never cached: a part of a response, an answer to a condition, and what is said to one client at one
+/// Statuses that are never cached: a part of a response, an answer to a condition, and words to one client at one
 /// time. Those from 500 on are not either: a backend that recovers must be seen.
 const NEVER_CACHED: [u16; 7] = [206, 304, 401, 407, 408, 425, 429];
 
@@ -97,7 +97,7 @@ fn until(expires: &str, date: Option<&str>, now: i64) -> u64 {
     expires.saturating_sub(from)
 }
 
-/// Returns the age of a response at its arrival, in seconds: what it says, or what its date says, whichever is more. An
+/// Returns the age of a response at its arrival, in seconds: by its `Age` or by its date, whichever is more. An
 /// `Age` that is no number has no meaning; of several the first counts.
 fn age(head: &ResponseHead<'_>, now: i64) -> u64 {
     let told = head.age.and_then(|age| age.split(',').next()).and_then(|age| seconds(age.trim()));

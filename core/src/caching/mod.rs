@@ -1,4 +1,4 @@
-//! Responses that are given again: the rules of a route, and for how long a response is fresh. What a cache keeps is decided
+//! Responses that are given again: the rules of a route, and for how long a response is fresh. Which ones a cache keeps is decided
 //! here, from the headers of the backend; the cache itself is the platform's.
 
 mod directives;

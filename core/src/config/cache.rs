@@ -10,7 +10,7 @@ use crate::{
 const HINT: &str = "write cache: { ttl_seconds: 60, stale_seconds: 300, headers: [accept-language], tags: [reviews] }, or \
                     cache: {} to cache what the backend's own Cache-Control allows";
 
-/// What else a route has, as far as responses cannot be cached because of it.
+/// The other fields of a route that keep its responses from being cached.
 pub(super) struct Beside<'r> {
     /// The requests that the route applies to; `None` if they could not be read.
     pub matcher: Option<&'r Matcher>,
@@ -66,7 +66,7 @@ const HEADERS_HINT: &str =
 
 const TAGS_HINT: &str = "write a list of words without commas and spaces, such as [reviews]";
 
-/// Reads a list without what is there twice.
+/// Reads a list without repetitions.
 fn words(items: &[Cursor<'_>], most: usize, read: fn(&Cursor<'_>) -> Option<String>) -> Vec<String> {
     if let Some(first) = items.get(most) {
         first.report(format!("{} are too many", items.len()), format!("write at most {most}"));

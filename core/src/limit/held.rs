@@ -63,7 +63,7 @@ pub struct Held {
     /// Time at which a token of the last answers is lost.
     granted_until: i64,
     refused_until: i64,
-    /// Theoretical arrival time by the isolate's own count of what it admits, in microseconds.
+    /// Theoretical arrival time by the isolate's own count of admissions, in microseconds.
     own_tat: u64,
     /// Tokens that were left for others at the last answer.
     left: Option<u32>,
@@ -114,7 +114,7 @@ impl Held {
         u32::try_from(ahead).unwrap_or(u32::MAX).clamp(1, limit.most_lent.max(1))
     }
 
-    /// Returns what is known without asking.
+    /// Returns the answer that is known without asking.
     pub fn standing(&self, now: i64) -> Standing {
         if self.tokens > 0 && now < self.tokens_until {
             Standing::Token
@@ -167,14 +167,14 @@ impl Held {
     }
 
     /// Takes a token by the isolate's own count, which no other isolate shares. Each admitted request does, also by a token
-    /// of the limiter: what an isolate admits is in its count if the limiter fails.
+    /// of the limiter: admissions are in the isolate's count if the limiter fails.
     pub fn take_own(&mut self, limit: &CompiledLimit, now: i64) -> Taken {
         let taken = self.own(limit, now, 1);
         self.own_tat = taken.tat;
         taken
     }
 
-    /// Returns what [`Held::take_own`] would return, and takes nothing.
+    /// Returns the answer of [`Held::take_own`], and takes nothing.
     pub fn own(&self, limit: &CompiledLimit, now: i64, wanted: u32) -> Taken {
         let now_us = u64::try_from(now).unwrap_or_default().saturating_mul(1_000);
         limit.rate.take(self.own_tat, now_us, wanted)

@@ -59,7 +59,7 @@ struct ReportedOrigin {
 pub struct SharedHealth(Vec<ReportedOrigin>);
 
 impl SharedHealth {
-    /// Takes in the origins that an isolate holds open. Returns true if that is to be written: what others are told may
+    /// Takes in the origins that an isolate holds open. Returns true if that is to be written: the word to others may
     /// differ by it.
     pub fn report(&mut self, isolate: &str, open: &[OpenOrigin], now: i64) -> bool {
         self.forget(now);

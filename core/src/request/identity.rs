@@ -104,7 +104,7 @@ impl<'a> Identity<'a> {
 /// A user, and the source that knows the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User<'a> {
-    /// The source. What a client can write into one says nothing about the ids of another.
+    /// The source. A value that a client can write into one says nothing about the ids of another.
     pub source: &'a Source,
     /// The id.
     pub id: &'a str,

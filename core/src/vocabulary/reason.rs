@@ -43,7 +43,7 @@ pub enum Reason {
     /// A rate limit of the route refused the request, so no backend got it.
     Limited = 16,
     /// The bucket decided, and the request went through the cache of its route. No evidence, whether the cache had the
-    /// response or not: what a cache has depends on the arm's share.
+    /// response or not: the contents of a cache depend on the arm's share.
     Cached = 17,
 }
 

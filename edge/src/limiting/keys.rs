@@ -34,7 +34,7 @@ impl Entry {
     }
 }
 
-/// Keys by their hashes. Those that were used of late are kept: what is forgotten is the half that was not used since the
+/// Keys by their hashes. Those that were used of late are kept: forgotten is the half that was not used since the
 /// other one filled up.
 #[derive(Debug, Default)]
 pub struct Keys {

@@ -1,4 +1,4 @@
-//! Rate limits: what is admitted in all isolates together, what clients are told, and what happens without a limiter.
+//! Rate limits: admissions in all isolates together, the word to clients, and the time without a limiter.
 
 mod failures;
 mod keys;
@@ -23,7 +23,7 @@ use tokio::io::AsyncWriteExt;
 /// Names of the isolates. The first one has the limiters.
 const ISOLATES: [&str; 4] = ["edge0", "edge1", "edge2", "edge3"];
 
-/// Time for which requests wait for the limiter in tests of what it admits, in milliseconds. A busy machine is slower than
+/// Time for which requests wait for the limiter in tests of admissions, in milliseconds. A busy machine is slower than
 /// the platform.
 const PATIENT: (&str, &str) = ("LIMITER_PATIENCE_MS", "30000");
 
@@ -115,7 +115,7 @@ impl Limited {
         sum
     }
 
-    /// Changes what limiters do, and returns the names of the objects that were asked before.
+    /// Changes the behaviour of limiters, and returns the names of the objects that were asked before.
     async fn limiters(&self, mode: &str) -> Vec<String> {
         let names = http::get(self.port(0), &format!("/__limiters?mode={mode}"), &[]).await.json();
         let names = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());

@@ -497,7 +497,7 @@ async fn no_arm_gets_a_response_of_the_other_and_hot_reads_are_hits() {
     assert_eq!(cached.new.requests(), usize::try_from(misses("new")).unwrap());
 }
 
-/// A share of the users goes past the cache, in both arms the same one, and they alone are evidence: what a cache has depends
+/// A share of the users goes past the cache, in both arms the same one, and they alone are evidence: the contents of a cache depend
 /// on the share of its arm.
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_is_what_went_past_the_cache() {

@@ -1,4 +1,4 @@
-//! What `wrangler.toml` must say.
+//! The contract of `wrangler.toml`.
 
 use cutover_tests::paths;
 
@@ -19,6 +19,7 @@ fn cached_by_default(text: &str) -> Vec<&str> {
     bounds.push(text.len());
     let environments = bounds.windows(2).map(|bounds| &text[bounds[0]..bounds[1]]);
     let is_on = |environment: &&str| {
+        let environment = format!("\n{environment}");
         let plain = environment.replace("[cache]\nenabled = true", "cache = { enabled = true");
         let is_cached = plain.contains("\ncache = { enabled = true");
         let off = "[exports.default]\ntype = \"worker\"\ncache = { enabled = false }";

@@ -341,7 +341,7 @@ fn a_refused_batch_of_counts_alone_is_a_loss_of_their_step() {
     assert_eq!((next.lost, isolate.counting.users_lost_in_all), (3, 0));
 }
 
-/// What a cache has depends on the share of its arm, so a fixed share of the users of both arms goes past it.
+/// The contents of a cache depend on the share of its arm, so a fixed share of the users of both arms goes past it.
 #[test]
 fn the_same_share_of_both_arms_goes_past_the_cache_while_a_canary_runs() {
     let mut counted = with_canary(2, 0);

@@ -1,4 +1,4 @@
-//! Reports of isolates about origins that fail. They are written only if they change what others are told, so that an
+//! Reports of isolates about origins that fail. They are written only if they change the word to others, so that an
 //! outage that all isolates see costs a few writes.
 
 use crate::{

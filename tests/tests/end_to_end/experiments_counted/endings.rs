@@ -173,7 +173,7 @@ async fn the_next_phase_is_guarded_though_the_ledger_was_damaged_in_the_one_befo
     assert_guarded(&functions, &Counted { phase: first.phase + 1, ..first }).await;
 }
 
-/// The second damage is found in the middle of catching up: what was counted before it is lost, and known to be.
+/// The second damage is found in the middle of catching up: the counts before it are lost, and known to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_damaged_again_while_it_catches_up_has_a_gap() {
     let functions = Functions::start(&[]).await;

@@ -1,4 +1,4 @@
-//! Uploads of which only the first part arrives: what the isolate holds of them is bounded, and free when their clients
+//! Uploads of which only the first part arrives: the part that the isolate holds is bounded, and free when their clients
 //! leave.
 
 use super::{GOOD, Guarded, JSON};
