@@ -8,17 +8,17 @@ use std::time::{Duration, UNIX_EPOCH};
 pub struct ResponseHead<'a> {
     /// The status.
     pub status: u16,
-    /// `Cache-Control`.
+    /// The header `Cache-Control`.
     pub cache_control: Option<&'a str>,
     /// `CDN-Cache-Control`, which counts in place of `Cache-Control` and `Expires` (RFC 9213).
     pub cdn_cache_control: Option<&'a str>,
-    /// `Expires`.
+    /// The header `Expires`.
     pub expires: Option<&'a str>,
-    /// `Date`.
+    /// The header `Date`.
     pub date: Option<&'a str>,
-    /// `Age`.
+    /// The header `Age`.
     pub age: Option<&'a str>,
-    /// `Vary`.
+    /// The header `Vary`.
     pub vary: Option<&'a str>,
     /// True if the response sets a cookie.
     pub sets_cookie: bool,

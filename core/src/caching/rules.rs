@@ -15,7 +15,7 @@ pub const MAX_TAGS: usize = 16;
 /// The most bytes of a tag.
 const MAX_TAG_BYTES: usize = 128;
 
-/// How the responses of a route to `GET` and `HEAD` are cached.
+/// The rules by which responses of a route to `GET` and `HEAD` are cached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheRules {
     /// Seconds for which a response is fresh if the backend does not say so. `None`: it is not cached then.
