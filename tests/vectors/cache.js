@@ -46,6 +46,7 @@ export default {
     // What is not kept is no one else's: whoever waited asks for themselves.
     const own = isFollower ? await fill(pathname, request, env, undefined) : got;
     counts[own.result.toLowerCase()]++;
+    if (own.response.status > 599) return own.response;
     return answer(own, request, own.result, 0);
   },
 };
@@ -87,6 +88,8 @@ async function fill(path, request, env, entry) {
     else entries.delete(path);
     return { ...renewed, result: "REVALIDATED" };
   }
+  // Of no standard: it passes as it came.
+  if (response.status > 599) return { response, isKept: false, result: "BYPASS" };
   const body = await response.arrayBuffer();
   const told = directive(response.headers, response.status);
   const got = kept(response, body, told);

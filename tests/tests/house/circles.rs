@@ -264,6 +264,10 @@ fn the_topics_of_core_are_in_order() {
     let position = |name: &str| ORDER.iter().position(|held| *held == name);
     let mut wrong = Vec::new();
     for (file, targets) in rust_graph("core/src") {
+        // As those at the end of a file, unit tests in a file of their own may begin with a configuration.
+        if file.ends_with("/tests.rs") {
+            continue;
+        }
         for (target, name) in targets {
             let (from, to) = (topic(&file), topic(&target));
             if from == "lib" {
